@@ -1,0 +1,1 @@
+"""The controller: what ./strandline does once its Python environment stands."""

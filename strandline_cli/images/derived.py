@@ -1,0 +1,45 @@
+"""Images on top of the base image, each from one directory with a Containerfile that begins with `ARG BASE` and `FROM ${BASE}`."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from pathlib import Path
+
+from strandline_cli import paths, podman
+from strandline_cli.progress import Step
+
+SCANNER = paths.ROOT / "files" / "demo" / "scanner"
+PDBTOOL = paths.ROOT / "strandline_cli" / "images" / "pdbtool"
+
+
+def digest(directory: Path, base: str) -> str:
+    """Return a hash of the base image's name and of each file's name, mode and content."""
+    state = hashlib.sha256(base.encode())
+    for path in sorted(directory.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            state.update(f"{path.relative_to(directory)}\0{path.stat().st_mode & 0o111:o}\0{content}\n".encode())
+    return state.hexdigest()[:12]
+
+
+def ensure(step: Step, name: str, directory: Path, base: str) -> str:
+    """Return the full name of the image strandline-<name>, building it when its inputs have changed."""
+    repository = f"localhost/strandline-{name}"
+    full = f"{repository}:{digest(directory, base)}"
+    with (paths.cache() / "image.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not podman.image_exists(full):
+            step.run(["podman", "build", "--build-arg", f"BASE={base}", "--pull=never", "--tag", full, directory])
+            for other in podman.image_tags(repository):
+                if other != full:
+                    podman.ask("rmi", other)
+    return full
+
+
+def ensure_scanner(step: Step, base: str) -> str:
+    """Return the name of the scanner's image, for create.yml too."""
+    full = ensure(step, "scanner", SCANNER, base)
+    os.environ["STRANDLINE_SCANNER_IMAGE_TAG"] = full
+    return full

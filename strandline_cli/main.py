@@ -1,0 +1,88 @@
+"""The command line: its verbs, and one clear sentence for whatever goes wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import traceback
+from types import FrameType
+
+import click
+
+from strandline_cli import paths, podman, verbs
+from strandline_cli.errors import Refusal, StepFailed
+from strandline_cli.images import base
+from strandline_cli.progress import Progress
+
+INTERRUPTED = 130
+REFUSED = 2
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def cli() -> None:
+    """Run a network of passive Internet sensors, from one machine."""
+
+
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, required=True)
+def run(arguments: tuple[str, ...]) -> None:
+    """Run a command in strandline's own environment, for work on the code.
+
+    For example: ./strandline run molecule converge -s network
+    """
+    progress = Progress("run")
+    verbs.prepare_ansible(progress)
+    with progress.step("image", "Look for the base image, build it if it is missing") as step:
+        base.ensure(step)
+    sys.exit(subprocess.run(arguments, check=False).returncode)
+
+
+for _verb in verbs.PLAYBOOK_VERBS:
+    cli.add_command(verbs.command(_verb))
+
+
+def terminate(_number: int, _frame: FrameType | None) -> None:
+    """Treat a polite end like the operator's Ctrl-C: what runs is ended in order."""
+    raise KeyboardInterrupt
+
+
+def bug() -> None:
+    """Keep an unexpected error's traceback away from the terminal but within reach."""
+    path = paths.LOGS / "traceback.log"
+    try:
+        paths.LOGS.mkdir(parents=True, exist_ok=True)
+        path.write_text(traceback.format_exc())
+        where = f" Please report it with {paths.shown(path)}."
+    except OSError:
+        where = ""
+    print(f"strandline: An error in strandline itself: {sys.exc_info()[1]!r}.{where}", file=sys.stderr)
+
+
+def main() -> None:
+    """Run a verb. Exit codes: 0 done, 1 something failed, 2 refused before anything was changed, 130 interrupted."""
+    os.environ.pop("PYTHONPATH", None)  # it was for finding this package, not for Ansible and what it starts
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        cli(prog_name="./strandline", standalone_mode=False)
+    except Refusal as refusal:
+        print(f"strandline: {refusal}", file=sys.stderr)
+        sys.exit(REFUSED)
+    except StepFailed:
+        sys.exit(1)
+    except click.exceptions.NoArgsIsHelpError as help_wanted:
+        print(help_wanted.format_message())
+        sys.exit(REFUSED)
+    except click.ClickException as error:
+        print(f"strandline: {error.format_message()}  Help: ./strandline --help", file=sys.stderr)
+        sys.exit(REFUSED)
+    except (KeyboardInterrupt, click.Abort):
+        print("strandline: Interrupted. The same command carries on from what is there.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except OSError as error:
+        print(f"strandline: {error.filename or 'A file'}: {error.strerror or error}.", file=sys.stderr)
+        sys.exit(1)
+    except Exception:  # noqa: BLE001 - the last resort: no traceback for the operator
+        bug()
+        sys.exit(1)

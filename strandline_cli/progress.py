@@ -1,0 +1,243 @@
+"""Progress: which step, what it does, how long so far.
+
+On a terminal one line per step that moves; elsewhere plain lines, one at least every 15 seconds. Everything that a step's
+commands print goes to build/log/<verb>-<step>.log; the end of it is shown when the step fails.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.text import Text
+
+from strandline_cli.errors import StepFailed
+from strandline_cli.paths import LOGS, ROOT, shown
+
+PLAIN_INTERVAL = 15.0  # seconds between progress lines where there is no terminal
+TAIL = 25  # lines of a failed step's log that are shown
+STOP_GRACE = 15.0  # seconds that an interrupted command has to end by itself
+NAME_WIDTH = 12
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+Watch = Callable[[str], "str | None"]
+
+
+def spent(seconds: float) -> str:
+    """Return a duration as minutes:seconds."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def plain(line: str) -> str:
+    """Return a line of a command's output without colours and control characters."""
+    return ESCAPES.sub("", line).strip()
+
+
+def any_line(line: str) -> str | None:
+    """Show whatever the command said last."""
+    return line or None
+
+
+def ansible_task(line: str) -> str | None:
+    """Show only the task or play that Ansible has reached, and Molecule's action."""
+    found = re.match(r"(?:TASK|PLAY|RUNNING HANDLER) \[(.*)\]", line)
+    if found:
+        return found.group(1)
+    found = re.search(r"INFO\s+\S.*? [>➜] (\w+): Executing", line)
+    return found.group(1) if found else None
+
+
+class Step:
+    """One step while it runs."""
+
+    def __init__(self, name: str, what: str, log: Path) -> None:
+        self.name = name
+        self.what = what
+        self.log = log
+        self.now = ""
+        self.began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the step began."""
+        return time.monotonic() - self.began
+
+    def say(self, text: str) -> None:
+        """Change what the progress line says the step is doing."""
+        self.now = text
+
+    def run(
+        self,
+        command: Sequence[str | Path],
+        *,
+        watch: Watch = any_line,
+        env: Mapping[str, str] | None = None,
+        check: bool = True,
+        timeout: float | None = None,
+    ) -> int:
+        """Run a command from the top of the clone, its output in the step's log; return its exit code.
+
+        The output goes to a file rather than a pipe: a program that leaves something running in the background, as podman
+        does, would hold a pipe open for ever. Raises StepFailed when `check` is set and the command fails; a command that
+        takes longer than `timeout` seconds is ended and counts as failed.
+        """
+        argv = [str(part) for part in command]
+        with self.log.open("ab") as log:
+            log.write(f"\n$ {' '.join(argv)}\n".encode())
+            log.flush()
+            start = log.tell()
+            try:
+                process = subprocess.Popen(
+                    argv,
+                    cwd=ROOT,
+                    env={**os.environ, **(env or {})},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                )
+            except OSError as error:
+                log.write(f"{argv[0]}: {error.strerror}\n".encode())
+                if check:
+                    raise StepFailed(f"{argv[0]} can't be run: {error.strerror}") from error
+                return 127
+            code = self._follow(process, start, watch, timeout)
+        if check and code != 0:
+            raise StepFailed(f"{argv[0].rsplit('/', 1)[-1]} ended with {code}")
+        return code
+
+    def _follow(self, process: subprocess.Popen[bytes], start: int, watch: Watch, timeout: float | None) -> int:
+        """Wait for a command, showing what it does from the end of its log."""
+        ends = time.monotonic() + timeout if timeout else None
+        with self.log.open("rb") as reader:
+            reader.seek(start)
+            try:
+                while True:
+                    try:
+                        return process.wait(timeout=0.2)
+                    except subprocess.TimeoutExpired:
+                        self._show(reader.read(), watch)
+                    if ends and time.monotonic() > ends:
+                        stop(process)
+                        with self.log.open("ab") as log:
+                            log.write(f"\nEnded after {timeout:.0f} seconds without an end of its own.\n".encode())
+                        return 124
+            except BaseException:
+                stop(process)
+                raise
+
+    def _show(self, output: bytes, watch: Watch) -> None:
+        for line in reversed(output.decode(errors="replace").splitlines()):
+            text = watch(plain(line))
+            if text:
+                self.say(text)
+                return
+
+    def output(self, command: Sequence[str | Path]) -> str:
+        """Run a short command and return what it prints; its errors go to the log. Raises StepFailed when it fails."""
+        argv = [str(part) for part in command]
+        with self.log.open("ab") as log:
+            log.write(f"\n$ {' '.join(argv)}\n".encode())
+            log.flush()
+            try:
+                done = subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, check=False)
+            except OSError as error:
+                raise StepFailed(f"{argv[0]} can't be run: {error.strerror}") from error
+            log.write(done.stdout)
+        if done.returncode != 0:
+            raise StepFailed(f"{argv[0]} ended with {done.returncode}")
+        return done.stdout.decode(errors="replace")
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a command: first politely, so that Ansible and podman can tidy up."""
+    for ask in (process.terminate, process.kill):
+        if process.poll() is None:
+            ask()
+            try:
+                process.wait(timeout=STOP_GRACE)
+            except subprocess.TimeoutExpired:
+                continue
+
+
+class Progress:
+    """Shows the steps of one verb."""
+
+    def __init__(self, verb: str, console: Console | None = None, interval: float = PLAIN_INTERVAL, logs: Path = LOGS) -> None:
+        self.verb = verb
+        self.console = console or Console(file=sys.stderr, highlight=False, soft_wrap=True)
+        self.interval = interval
+        self.logs = logs
+        self.began = time.monotonic()
+
+    @contextmanager
+    def step(self, name: str, what: str) -> Iterator[Step]:
+        """Run the body as one step; show its end, and on failure the tail of its log."""
+        self.logs.mkdir(parents=True, exist_ok=True)
+        step = Step(name, what, self.logs / f"{self.verb}-{name}.log")
+        step.log.write_bytes(b"")
+        try:
+            with self._live(step) if self.console.is_terminal else self._plain(step):
+                yield step
+        except StepFailed as failure:
+            self._end(step, "✘", "red", f": {failure}")
+            self._tail(step)
+            raise
+        except BaseException:
+            self._end(step, "✘", "red", ": stopped")
+            raise
+        self._end(step, "✔", "green", f": {step.now}" if step.now.endswith(".") else "")
+
+    def _end(self, step: Step, mark: str, colour: str, rest: str) -> None:
+        line = Text(f"{mark} ", style=colour)
+        line.append(f"{step.name:<{NAME_WIDTH}}", style="bold")
+        line.append(f" {step.what}{rest}  {spent(step.seconds)}", style="default")
+        self.console.print(line)
+
+    def _tail(self, step: Step) -> None:
+        lines = [plain(line) for line in step.log.read_text(errors="replace").splitlines()]
+        for line in [line for line in lines if line][-TAIL:]:
+            self.console.print(Text(f"  {line}", style="dim"))
+        self.console.print(f"The whole output is in {shown(step.log)}", markup=False)
+
+    @contextmanager
+    def _live(self, step: Step) -> Iterator[None]:
+        spinner = Spinner("dots")
+
+        def line() -> Text:
+            text = Text.assemble(spinner.render(time.monotonic()), " ")
+            text.append(f"{step.name:<{NAME_WIDTH}}", style="bold")
+            text.append(f" {spent(step.seconds)}  {step.what}")
+            if step.now:
+                text.append(f": {step.now}", style="dim")
+            text.truncate(self.console.width - 1, overflow="ellipsis")
+            return text
+
+        with Live(get_renderable=line, console=self.console, transient=True, refresh_per_second=4):
+            yield
+
+    @contextmanager
+    def _plain(self, step: Step) -> Iterator[None]:
+        ended = threading.Event()
+
+        def talk() -> None:
+            while not ended.wait(self.interval):
+                now = f": {step.now}" if step.now else ""
+                self.console.print(f"  {step.name:<{NAME_WIDTH}} {spent(step.seconds)} so far{now}", markup=False)
+
+        self.console.print(f"  {step.name:<{NAME_WIDTH}} {step.what}", markup=False)
+        with ExitStack() as stack:
+            talker = threading.Thread(target=talk, daemon=True)
+            talker.start()
+            stack.callback(talker.join)
+            stack.callback(ended.set)
+            yield
