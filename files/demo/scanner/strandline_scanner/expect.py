@@ -1,0 +1,247 @@
+"""From what was seen on the wire, and from what a client says it did inside encryption, to the rows that must exist.
+
+A row that may but need not exist (`required` False) is one of these, and no other:
+- an empty TCP connection that the scanner reset: the reset can take it from the sensor's queue before it is accepted;
+- a connection to the SIP or VNC port on which nothing was said: whether silence is an event is the listener's choice;
+- DNS messages that are no query of one question: named answers them before any view is chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any
+
+from . import wire
+from .capture import Flow
+
+Data = dict[str, str | int]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One authentication request inside SSH, as the client that made it knows it."""
+
+    event: str
+    data: Data
+
+
+def none(user: bytes) -> Attempt:
+    """The request without credentials that most clients begin with (RFC 4252, section 5.2)."""
+    return Attempt("ssh.method", {**wire.value("user", user), "method": "none"})
+
+
+def password(user: bytes, secret: bytes, method: str = "password") -> Attempt:
+    """A password (RFC 4252, section 8), or an answer to keyboard-interactive (RFC 4256)."""
+    return Attempt("ssh.password", {"method": method, **wire.value("user", user), **wire.value("password", secret)})
+
+
+def key(user: bytes, key_type: str, bits: int, fingerprint: str, signed: bool = False) -> Attempt:
+    """A public key offered (RFC 4252, section 7)."""
+    return Attempt(
+        "ssh.key",
+        {
+            "method": "publickey",
+            "signed": "yes" if signed else "no",
+            "key_type": key_type,
+            "key_bits": str(bits),
+            "fingerprint": fingerprint,
+            **wire.value("user", user),
+        },
+    )
+
+
+@dataclass
+class Expected:
+    """A row that the database must hold exactly once."""
+
+    event: str
+    saddr: str
+    sport: int
+    daddr: str
+    dport: int
+    proto: str
+    sensor: str
+    not_before: str
+    not_after: str
+    verified: bool
+    data: Data | None
+    """None: only the trusted addresses are known."""
+    required: bool = True
+
+
+def utc(nanoseconds: int) -> str:
+    """ISO 8601, UTC, microseconds."""
+    whole, rest = divmod(nanoseconds, 1_000_000_000)
+    return datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{rest // 1000:06d}Z"
+
+
+@dataclass
+class Deriver:
+    """Turns the flows of one action at one sensor address into expected rows.
+
+    It lives as long as the scan of that address: cookies and nonces that the sensor gave out prove a source later on.
+    """
+
+    sensor: str
+    ports: dict[str, int]
+    cookies: set[tuple[str, bytes]] = field(default_factory=set)
+    nonces: set[tuple[str, bytes]] = field(default_factory=set)
+
+    def rows(
+        self,
+        flows: Sequence[Flow],
+        attempts: Sequence[Sequence[Attempt]] = (),
+        by_ident: Mapping[bytes, Sequence[Attempt]] = MappingProxyType({}),
+    ) -> list[Expected]:
+        """The rows for these flows; `attempts` belong to the SSH connections in their order, or by the identification."""
+        derive: dict[int, Callable[[Flow], list[Expected]]] = {
+            self.ports["dns"]: self._dns,
+            self.ports["sip"]: self._sip,
+            self.ports["vnc"]: self._vnc,
+        }
+        left, rows = list(attempts), []
+        for flow in flows:
+            if flow.proto == "tcp" and not flow.established:
+                continue
+            if flow.proto == "tcp" and flow.dport == self.ports["ssh"]:
+                ident = flow.sent.data()
+                named = [requests for start, requests in by_ident.items() if ident.startswith(start)]
+                rows += self._ssh(flow, named[0] if named else left.pop(0) if left else [])
+            elif flow.dport in derive:
+                rows += derive[flow.dport](flow)
+        return rows
+
+    def _row(
+        self,
+        flow: Flow,
+        event: str,
+        data: Data | None,
+        *,
+        required: bool = True,
+        time: int | None = None,
+        verified: bool | None = None,
+    ) -> Expected:
+        return Expected(
+            event=event,
+            saddr=flow.saddr,
+            sport=flow.sport,
+            daddr=flow.daddr,
+            dport=flow.dport,
+            proto=flow.proto,
+            sensor=self.sensor,
+            not_before=utc(time or flow.first),
+            not_after=utc(time or flow.last),
+            verified=flow.proto == "tcp" if verified is None else verified,
+            data=data,
+            required=required,
+        )
+
+    def _ssh(self, flow: Flow, attempts: Sequence[Attempt]) -> list[Expected]:
+        sent = flow.sent.data()
+        line = sent.split(b"\n", 1)[0].removesuffix(b"\r")
+        valid = line.startswith((b"SSH-2.0-", b"SSH-1.99-"))
+        client = {"valid": "yes" if valid else "no", **wire.value("ident", line)}
+        rows = [self._row(flow, "ssh.client", client, required=bool(sent) or not flow.reset)]
+        return rows + [self._row(flow, a.event, a.data) for a in attempts]
+
+    def _dns(self, flow: Flow) -> list[Expected]:
+        if flow.proto == "tcp":
+            sent = [(None, message) for message in wire.dns_messages(flow.sent.data())]
+            return [row for time, message in sent for row in self._query(flow, message, time)]
+        rows = []
+        for datagram in flow.datagrams:
+            if datagram.sent:
+                rows += self._query(flow, datagram.payload, datagram.time)
+            else:
+                self._learn_cookie(flow.saddr, datagram.payload)
+        return rows
+
+    def _learn_cookie(self, saddr: str, response: bytes) -> None:
+        try:
+            _, answer = wire.dns(response)
+        except wire.NotDnsError:
+            return
+        if len(answer.cookie) > 8:
+            self.cookies.add((saddr, answer.cookie))
+
+    def _query(self, flow: Flow, message: bytes, time: int | None) -> list[Expected]:
+        try:
+            response, query = wire.dns(message)
+        except wire.NotDnsError:
+            return [self._row(flow, "dns.query", None, required=False, time=time)]
+        verified = flow.proto == "tcp" or (flow.saddr, query.cookie) in self.cookies
+        data = {**query.fields, **wire.value("qname", query.qname, 1024)}
+        plain = not response and query.fields["opcode"] == "0"
+        return [self._row(flow, "dns.query", data, time=time, verified=verified, required=plain)]
+
+    def _sip(self, flow: Flow) -> list[Expected]:
+        if flow.proto == "tcp":
+            self.nonces |= {(flow.saddr, nonce) for nonce in wire.nonces(flow.received.data())}
+            messages = wire.sip_messages(flow.sent.data())
+            if not messages:
+                return [self._row(flow, "sip.malformed", None, required=False)]
+            return [row for message in messages for row in self._request(flow, message, None)]
+        rows = []
+        for datagram in flow.datagrams:
+            if not datagram.sent:
+                self.nonces |= {(flow.saddr, nonce) for nonce in wire.nonces(datagram.payload)}
+            elif datagram.payload.strip(b"\r\n\0"):  # else a keep-alive (RFC 5626, section 3.5.1)
+                rows += self._request(flow, datagram.payload, datagram.time)
+        return rows
+
+    def _request(self, flow: Flow, raw: bytes, time: int | None) -> list[Expected]:
+        message = wire.sip(raw)
+        if message is None:
+            reason = "response" if raw.startswith(b"SIP/") else "garbage"
+            return [self._row(flow, "sip.malformed", {"reason": reason, **wire.value("data", raw)}, time=time)]
+        length, digest = message.length(), message.digest()
+        malformed = (
+            "version" if message.version != b"SIP/2.0"
+            else "headers" if not message.complete
+            else "via" if b"via" not in message.headers
+            else "length" if length is not None and length > len(message.body)
+            else "-"
+        )  # fmt: skip
+        values = {
+            "method": message.method,
+            "uri": message.uri,
+            **{name: message.headers.get(name.encode(), b"") for name in ("from", "to", "contact")},
+            "call_id": message.headers.get(b"call-id", b""),
+            "cseq": message.headers.get(b"cseq", b""),
+            "user_agent": message.headers.get(b"user-agent", b""),
+            "auth_user": digest.get(b"username", b""),
+            **{f"auth_{name}": digest.get(name.encode(), b"") for name in ("realm", "nonce", "uri", "response")},
+        }
+        data: Data = {"malformed": malformed}
+        for name, raw_value in values.items():
+            data |= wire.value(name, raw_value)
+        verified = flow.proto == "tcp" or (flow.saddr, values["auth_nonce"]) in self.nonces
+        return [self._row(flow, "sip.request", data, time=time, verified=verified)]
+
+    def _vnc(self, flow: Flow) -> list[Expected]:
+        sent, received = flow.sent.data(), flow.received.data()
+        if not sent:
+            return [self._row(flow, "vnc.malformed", None, required=False)]
+        session = wire.rfb(sent, received)
+        if session is None:
+            return [self._row(flow, "vnc.malformed", {"reason": "garbage", **wire.value("data", sent)})]
+        rows = [self._row(flow, "vnc.client", wire.value("version", session.version))]
+        if session.security_type is not None:
+            data: Data = {"version": session.negotiated, "security_type": str(session.security_type)}
+            rows.append(self._row(flow, "vnc.security", data))
+        if session.response:
+            data = {
+                "version": session.negotiated,
+                "challenge": session.challenge.hex(),
+                "response": session.response.hex(),
+            }
+            rows.append(self._row(flow, "vnc.auth", data))
+        return rows
+
+
+def as_json(row: Expected) -> dict[str, Any]:
+    """The row for the record."""
+    return asdict(row)

@@ -1,0 +1,239 @@
+"""The few lines of each protocol that the record needs, written apart from the listeners' parsers so that they can disagree.
+
+Pure functions from bytes to what a row of the database should hold.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass, field
+
+CAP = 256
+"""Bytes of a value before it is cut, unless files/catalogue/events.yml says otherwise for it."""
+
+
+def escape(raw: bytes) -> str:
+    r"""The value as it stands between the quotes of an event line: `"`, `\` and all but 0x20..0x7e as `\xNN`."""
+    return "".join(chr(b) if 0x20 <= b <= 0x7E and b not in b'"\\' else f"\\x{b:02x}" for b in raw)
+
+
+def value(key: str, raw: bytes, cap: int = CAP) -> dict[str, str | int]:
+    """A value as the database's `data` holds it: cut at `cap` bytes, and then with its true length beside it."""
+    return {key: escape(raw[:cap])} | ({f"{key}_length": len(raw)} if len(raw) > cap else {})
+
+
+# --- DNS (RFC 1035, section 4.1; RFC 6891; RFC 7873) ---
+
+TYPES = {
+    1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 10: "NULL", 12: "PTR", 13: "HINFO", 15: "MX", 16: "TXT", 28: "AAAA", 33: "SRV",
+    35: "NAPTR", 43: "DS", 46: "RRSIG", 47: "NSEC", 48: "DNSKEY", 52: "TLSA", 64: "SVCB", 65: "HTTPS", 99: "SPF",
+    251: "IXFR", 252: "AXFR", 255: "ANY", 257: "CAA",
+}  # fmt: skip
+CLASSES = {1: "IN", 3: "CH", 4: "HS", 254: "NONE", 255: "ANY"}
+OPT, OPTION_ECS, OPTION_COOKIE = 41, 8, 10
+
+
+@dataclass
+class Query:
+    """A DNS message that asks; every field as the event names it."""
+
+    qname: bytes
+    fields: dict[str, str]
+    cookie: bytes = b""
+
+
+class NotDnsError(ValueError):
+    """The bytes are no DNS query of one question."""
+
+
+def _name(message: bytes, offset: int) -> tuple[bytes, int]:
+    """Presentation format of a name (RFC 4343, section 2.1, with the characters that master files treat specially)."""
+    labels, end, hops = [], 0, 0
+    while True:
+        length = message[offset]
+        if length >= 0xC0:
+            end = end or offset + 2
+            offset, hops = struct.unpack_from("!H", message, offset)[0] & 0x3FFF, hops + 1
+            if hops > 32:
+                raise NotDnsError("a loop of compression pointers")
+            continue
+        offset += 1
+        if not length:
+            break
+        label = message[offset : offset + length]
+        labels.append(b"".join(_character(b) for b in label))
+        offset += length
+    return b".".join(labels) + b".", end or offset
+
+
+def _character(byte: int) -> bytes:
+    if byte in b'"().;\\@$':
+        return b"\\" + bytes([byte])
+    return bytes([byte]) if 0x21 <= byte <= 0x7E else b"\\%03d" % byte
+
+
+def _options(rdata: bytes) -> dict[int, bytes]:
+    options, offset = {}, 0
+    while offset + 4 <= len(rdata):
+        code, length = struct.unpack_from("!HH", rdata, offset)
+        options[code] = rdata[offset + 4 : offset + 4 + length]
+        offset += 4 + length
+    return options
+
+
+def dns(message: bytes) -> tuple[bool, Query]:
+    """Read a message: is it a response, and its question with the EDNS of its additional section. Raises NotDnsError."""
+    try:
+        ident, flags, questions, *counts = struct.unpack_from("!6H", message)
+        if questions != 1:
+            raise NotDnsError(f"{questions} questions")
+        qname, offset = _name(message, 12)
+        qtype, qclass = struct.unpack_from("!HH", message, offset)
+        offset += 4
+        edns: dict[str, str] = {"edns": "-", "udpsize": "-", "do": "0", "ecs": "0", "cookie": "0"}
+        cookie = b""
+        for _ in range(sum(counts)):
+            _, offset = _name(message, offset)
+            rtype, size, ttl, length = struct.unpack_from("!HHIH", message, offset)
+            offset += 10
+            if rtype == OPT:
+                options = _options(message[offset : offset + length])
+                cookie = options.get(OPTION_COOKIE, b"")
+                edns = {
+                    "edns": str(ttl >> 16 & 0xFF),
+                    "udpsize": str(size),
+                    "do": str(ttl >> 15 & 1),
+                    "ecs": str(int(OPTION_ECS in options)),
+                    "cookie": str(int(OPTION_COOKIE in options)),
+                }
+            offset += length
+    except (struct.error, IndexError) as error:
+        raise NotDnsError(str(error)) from error
+    fields = {
+        "id": str(ident),
+        "opcode": str(flags >> 11 & 15),
+        "rd": str(flags >> 8 & 1),
+        "cd": str(flags >> 4 & 1),
+        "ad": str(flags >> 5 & 1),
+        **edns,
+        "qclass": CLASSES.get(qclass, f"CLASS{qclass}"),
+        "qtype": TYPES.get(qtype, f"TYPE{qtype}"),
+    }
+    return bool(flags & 0x8000), Query(qname, fields, cookie)
+
+
+def dns_messages(stream: bytes) -> list[bytes]:
+    """The complete messages of a TCP stream (RFC 1035, section 4.2.2)."""
+    messages, offset = [], 0
+    while offset + 2 <= len(stream):
+        length = struct.unpack_from("!H", stream, offset)[0]
+        if offset + 2 + length > len(stream):
+            break
+        messages.append(stream[offset + 2 : offset + 2 + length])
+        offset += 2 + length
+    return messages
+
+
+# --- SIP (RFC 3261) ---
+
+COMPACT = {b"f": b"from", b"t": b"to", b"m": b"contact", b"i": b"call-id", b"l": b"content-length", b"v": b"via"}
+REQUEST_LINE = re.compile(rb"([!-~]+) ([^\r\n]*?) (SIP/[0-9.]+)\r?\n")
+DIGEST = re.compile(rb'([A-Za-z]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,]+))')
+
+
+@dataclass
+class SipMessage:
+    """A SIP message, as far as it was there."""
+
+    method: bytes = b""
+    uri: bytes = b""
+    version: bytes = b""
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+    """The first header of each name, by its long name in lower case."""
+    body: bytes = b""
+    complete: bool = False
+    """The blank line was there."""
+
+    def digest(self) -> dict[bytes, bytes]:
+        """The parameters of Authorization, else Proxy-Authorization (RFC 3261, section 22.4), names in lower case."""
+        text = self.headers.get(b"authorization", self.headers.get(b"proxy-authorization", b""))
+        return {key.lower(): quoted or token for key, quoted, token in DIGEST.findall(text)}
+
+    def length(self) -> int | None:
+        """Content-Length, None without a usable one."""
+        text = self.headers.get(b"content-length", b"")
+        return int(text) if re.fullmatch(rb"[0-9]{1,9}", text) else None
+
+
+def sip(raw: bytes) -> SipMessage | None:
+    """Read one SIP request; None when the first line is no request line."""
+    start = REQUEST_LINE.match(raw)
+    if not start:
+        return None
+    head, blank, body = _split(raw)
+    message = SipMessage(start[1], start[2], start[3], body=body, complete=blank)
+    for line in re.split(rb"\r?\n", head)[1:]:
+        name, colon, text = line.partition(b":")
+        if colon:
+            name = name.strip().lower()
+            message.headers.setdefault(COMPACT.get(name, name), text.strip(b" \t"))
+    return message
+
+
+def _split(raw: bytes) -> tuple[bytes, bool, bytes]:
+    blank = re.search(rb"\r?\n\r?\n", raw)
+    return (raw[: blank.start()], True, raw[blank.end() :]) if blank else (raw.rstrip(b"\r\n"), False, b"")
+
+
+def sip_messages(stream: bytes) -> list[bytes]:
+    """The messages of a TCP stream, by Content-Length (RFC 3261, section 18.3); the rest, if any, as the last one."""
+    messages = []
+    while stream := stream.lstrip(b"\r\n"):
+        _, blank, body = _split(stream)
+        message = sip(stream)
+        length = (message.length() or 0) if message and blank else len(body)
+        end = len(stream) - len(body) + length
+        messages.append(stream[:end])
+        stream = stream[end:]
+    return messages
+
+
+def nonces(raw: bytes) -> set[bytes]:
+    """The nonces that a response challenges with (RFC 3261, section 22.1)."""
+    challenges = re.findall(rb"(?im)^(?:WWW|Proxy)-Authenticate\s*:(.*)$", raw)
+    return {nonce for line in challenges for nonce in re.findall(rb'nonce="([^"]*)"', line)}
+
+
+# --- RFB (RFC 6143, section 7.1) ---
+
+
+@dataclass
+class Rfb:
+    """What a client said in the RFB handshake, with the challenge that it answered."""
+
+    version: bytes
+    negotiated: str
+    security_type: int | None = None
+    challenge: bytes = b""
+    response: bytes = b""
+
+
+def rfb(sent: bytes, received: bytes) -> Rfb | None:
+    """Read both directions of a session; None when the client's first 12 bytes are no ProtocolVersion."""
+    match = re.match(rb"RFB (\d{3})\.(\d{3})\n", sent)
+    if not match:
+        return None
+    # Section 7.1.1: versions that no one published are treated as 3.3; what is newer than ours gets ours, 3.8.
+    version = (int(match[1]), int(match[2]))
+    negotiated = "3.8" if version >= (3, 8) else "3.7" if version == (3, 7) else "3.3"
+    session = Rfb(sent[:11], negotiated)
+    said, heard = sent[12:], received[12:]
+    if negotiated == "3.3":
+        if len(heard) >= 4:
+            session.security_type, heard = int(struct.unpack_from("!I", heard)[0]), heard[4:]
+    elif said and heard:
+        session.security_type, said, heard = said[0], said[1:], heard[1 + heard[0] :]
+    if session.security_type == 2 and len(said) >= 16:
+        session.challenge, session.response = heard[:16], said[:16]
+    return session
