@@ -1,0 +1,94 @@
+"""`python3 -m strandline_publisher`: publish once.
+
+Exit status: 0 all feeds are published, 1 some are not and keep their files, 75 the database can't be reached (try
+again later), 78 a configuration file can't be used (nothing was changed). The last two are sysexits.h's numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from . import config, publish, store, window
+from .astable import AsTable
+from .errors import ConfigurationError
+from .source import PostgresSource
+
+_LOG = logging.getLogger("strandline_publisher")
+_EX_TEMPFAIL = 75
+_EX_CONFIG = 78
+_LOCK_TIMEOUT = 300.0  # seconds; a run of 200,000 addresses takes some ten
+
+
+class _JournalFormatter(logging.Formatter):
+    """Puts sd-daemon(3)'s priority before the message where stderr is the journal."""
+
+    _PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        priority = next((number for level, number in self._PRIORITIES if record.levelno >= level), 7)
+        return "\n".join(f"<{priority}>{line}" for line in text.splitlines())
+
+
+def _start_logging() -> None:
+    handler = logging.StreamHandler()
+    journal = "JOURNAL_STREAM" in os.environ and not sys.stderr.isatty()
+    handler.setFormatter((_JournalFormatter if journal else logging.Formatter)("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+def _arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="strandline_publisher", description="Publish the feeds once.")
+    parser.add_argument("--config", type=Path, default=Path("/etc/strandline/publisher.yml"), metavar="FILE")
+    end = parser.add_mutually_exclusive_group()
+    end.add_argument("--end", metavar="TIME", help="end of the window, a full hour: 2026-11-25T03:00Z")
+    end.add_argument("--through-now", action="store_true", help="end the window at the next full hour, not the last")
+    parser.add_argument(
+        "--accept-drop", action="store_true", help="publish even when a feed has lost too many rows to be believed"
+    )
+    parser.add_argument("--check", action="store_true", help="check the configuration and stop")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the program and return its exit status."""
+    _start_logging()
+    options = _arguments(arguments)
+    now = datetime.now(UTC)
+    try:
+        settings = config.load(options.config)
+        if options.end:
+            span = window.parse_end(options.end)
+        else:
+            span = window.ending_now(now, through_now=options.through_now or settings.through_now)
+        if options.check:
+            publish.check_texts(settings, span)
+            AsTable.load(settings.asn_table)
+            return 0
+        source = PostgresSource(settings.database, statement_timeout=settings.statement_timeout)
+        with store.lock(settings.state / "lock", timeout=_LOCK_TIMEOUT):
+            try:
+                outcome = publish.run(settings, source, span, now=now, override=options.accept_drop)
+            finally:
+                source.close()
+    except ConfigurationError as error:
+        _LOG.error("%s", error)
+        return _EX_CONFIG
+    except ValueError as error:
+        _LOG.error("--end: %s", error)
+        return _EX_CONFIG
+    except OSError as error:
+        _LOG.error("the website can't be written: %s", error)
+        return 1
+    if outcome.source_unavailable:
+        return _EX_TEMPFAIL
+    return 1 if outcome.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,196 @@
+"""The publisher's two configuration files: publisher.yml, and feeds.yml, where one entry defines a feed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import yaml
+
+from . import addresses
+from .errors import ConfigurationError
+
+_CATEGORY = re.compile(r"[a-z][a-z0-9]{0,31}")
+# Names of the site's own files, which a feed's files must not replace.
+_RESERVED = frozenset({"index", "feeds", "robots", "style"})
+
+
+@dataclass(frozen=True)
+class Feed:
+    """One entry of feeds.yml, as far as the publisher needs it."""
+
+    category: str
+    title: str
+    description: str
+    first_seen: bool = False
+
+
+@dataclass(frozen=True)
+class Network:
+    """Who publishes, in words for the headers and the index page."""
+
+    name: str
+    tagline: str
+    contact: str
+    url: str
+    licence: str
+    removal: str
+
+
+@dataclass(frozen=True)
+class Guard:
+    """When a feed has lost too much to be believed.
+
+    The measure is the published rows that still lie in the new window: all of them should come back. A feed is refused
+    when there were more than `min_rows` of them and fewer than `percent` % come back.
+    """
+
+    percent: int = 50
+    min_rows: int = 20
+
+
+@dataclass(frozen=True)
+class Config:
+    """publisher.yml. `database` holds libpq's parameters."""
+
+    network: Network
+    feeds: tuple[Feed, ...]
+    webroot: Path
+    state: Path
+    asn_table: Path
+    never: addresses.NeverList
+    guard: Guard = field(default_factory=Guard)
+    database: Mapping[str, str] = field(default_factory=dict)
+    statement_timeout: int = 300
+    through_now: bool = False
+
+
+class _Section:
+    """A mapping of a YAML file that knows its place in it, for the error messages."""
+
+    def __init__(self, where: str, value: object) -> None:
+        if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+            raise ConfigurationError(where, "is not a mapping of names to values", "Write `name: value` lines")
+        self.where = where
+        self._values = cast("dict[str, object]", value)
+
+    def only(self, *known: str) -> None:
+        """Refuse misspelt names: a setting that is not understood would silently not hold."""
+        for key in self._values:
+            if key not in known:
+                raise ConfigurationError(f"{self.where} {key}", "is not a known setting", f"Known: {', '.join(known)}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def section(self, key: str) -> _Section:
+        return _Section(f"{self.where} {key}", self._values.get(key))
+
+    def text(self, key: str, default: str | None = None) -> str:
+        value = self._values.get(key, default)
+        if not isinstance(value, str) or not value.strip():
+            raise ConfigurationError(f"{self.where} {key}", "is missing or not a text", "Give it a text")
+        return " ".join(value.split())
+
+    def number(self, key: str, default: int, low: int, high: int) -> int:
+        value = self._values.get(key, default)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise ConfigurationError(
+                f"{self.where} {key}", f"is not a whole number from {low} to {high}", f"{default} is a good start"
+            )
+        return value
+
+    def flag(self, key: str) -> bool:
+        value = self._values.get(key, False)
+        if not isinstance(value, bool):
+            raise ConfigurationError(f"{self.where} {key}", "is neither true nor false", "Write true or false")
+        return value
+
+    def path(self, key: str) -> Path:
+        value = Path(self.text(key))
+        if not value.is_absolute():
+            raise ConfigurationError(f"{self.where} {key}", "is not an absolute path", "Begin it with /")
+        return value
+
+    def networks(self, key: str) -> list[addresses.Network]:
+        value = self._values.get(key, [])
+        where = f"{self.where} {key}"
+        if not isinstance(value, list):
+            raise ConfigurationError(where, "is not a list", "Write a list of addresses or prefixes")
+        try:
+            return [addresses.parse_network(str(item)) for item in value]
+        except ValueError as error:
+            raise ConfigurationError(where, str(error), "Write addresses, or prefixes without host bits") from None
+
+    def texts(self) -> Mapping[str, str]:
+        for key, value in self._values.items():
+            if not isinstance(value, str | int) or isinstance(value, bool):
+                raise ConfigurationError(f"{self.where} {key}", "is neither text nor number", "Give it one of the two")
+        return {key: str(value) for key, value in self._values.items()}
+
+
+def _read_yaml(path: Path) -> _Section:
+    try:
+        return _Section(str(path), yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(str(path), f"can't be read ({error})", "Put a readable UTF-8 file there") from error
+    except yaml.YAMLError as error:
+        raise ConfigurationError(str(path), f"is not YAML ({error})", "Mend the place that it names") from error
+
+
+def load_feeds(path: Path) -> tuple[Feed, ...]:
+    """Return the feeds in the file's order. Raises ConfigurationError."""
+    feeds = []
+    entries = _read_yaml(path).section("feeds")
+    for category in entries:
+        entry = entries.section(category)
+        if not _CATEGORY.fullmatch(category) or category in _RESERVED:
+            raise ConfigurationError(
+                entry.where, "can't be a category", "Use up to 32 small letters and digits, but no name of a site file"
+            )
+        columns = entry.text("columns", "standard")
+        if columns not in ("standard", "first_seen"):
+            raise ConfigurationError(f"{entry.where} columns", f"{columns!r} is unknown", "Write first_seen or nothing")
+        feeds.append(Feed(category, entry.text("title"), entry.text("description"), columns == "first_seen"))
+    if not feeds:
+        raise ConfigurationError(entries.where, "defines no feed", "Add an entry")
+    return tuple(feeds)
+
+
+def load(path: Path) -> Config:
+    """Read publisher.yml and the files that it names, but for the large AS table. Raises ConfigurationError."""
+    top = _read_yaml(path)
+    top.only(
+        "network", "feeds", "webroot", "state", "asn_table", "never_publish", "publish_ranges", "fleet_addresses",
+        "guard", "database", "statement_timeout", "through_now",
+    )  # fmt: skip
+    words = top.section("network")
+    words.only("name", "tagline", "contact", "url", "licence", "removal")
+    guard = top.section("guard")
+    guard.only("percent", "min_rows")
+    return Config(
+        network=Network(
+            name=words.text("name"),
+            tagline=words.text("tagline"),
+            contact=words.text("contact"),
+            url=words.text("url"),
+            licence=words.text("licence"),
+            removal=words.text("removal"),
+        ),
+        feeds=load_feeds(top.path("feeds")),
+        webroot=top.path("webroot"),
+        state=top.path("state"),
+        asn_table=top.path("asn_table"),
+        never=addresses.NeverList(
+            listed=addresses.load_never_publish(top.path("never_publish")),
+            fleet=top.networks("fleet_addresses"),
+            publish_ranges=top.networks("publish_ranges"),
+        ),
+        guard=Guard(guard.number("percent", 50, 0, 100), guard.number("min_rows", 20, 0, 10**9)),
+        database=top.section("database").texts(),
+        statement_timeout=top.number("statement_timeout", 300, 1, 3000),
+        through_now=top.flag("through_now"),
+    )

@@ -1,0 +1,46 @@
+"""A row source without a database, and a table of systems with names made to hurt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from strandline_publisher import window
+from strandline_publisher.source import Row
+
+ROOT = Path(__file__).parents[2]
+END = datetime(2026, 11, 25, 3, tzinfo=UTC)
+
+# A table as registries fill it: a pipe with the separator's spaces (case 18), letters outside ASCII, an address, a
+# control character, a name of pipes alone, one of nothing.
+AS_TABLE = (
+    "192.0.2.0\t192.0.2.127\t64496\tZZ\tBRASIL TECPAR  |  AMIGO  |  AVATO\n"
+    "198.18.0.0\t198.18.0.255\t174\tZZ\tCOGENT-174 - Cogent Communications\n"
+    "198.18.1.0\t198.18.1.255\t209\tZZ\tÉÇO-NÖRD - Łódź Straße Ærø\n"
+    "198.18.2.0\t198.18.2.255\t4200000000\tZZ\tQUAD - resolver at 8.8.8.8\n"
+    "198.18.3.0\t198.18.3.255\t13\tZZ\tBAD\x1b[31m\u202eNAME\n"
+    "198.18.4.0\t198.18.4.255\t14\tZZ\t  |  |  \n"
+    "198.18.5.0\t198.18.5.255\t15\tZZ\t\n"
+    "198.18.6.0\t198.18.6.255\t16\tZZ\t網路 \u041f\u0415\u0422\u041b\u042f\n"
+    "198.18.7.0\t198.18.7.255\t0\tNone\tNot routed\n"
+    "2001:db8::\t2001:db8::ffff\t64511\tZZ\tSIX-AS - Six\n"
+)
+
+
+class FakeSource:
+    """Yields what a test put in; a category may hold an exception to raise instead."""
+
+    def __init__(self) -> None:
+        self.categories: dict[str, list[Row] | Exception] = {}
+
+    def rows(self, category: str, span: window.Window) -> Iterator[Row]:
+        assert span.end - span.start == timedelta(days=7)
+        found = self.categories.get(category, [])
+        if isinstance(found, Exception):
+            raise found
+        yield from found
+
+
+def row(address: str, *, seen: datetime = END - timedelta(hours=1), events: int = 1, verified: int = 1) -> Row:
+    return Row(address, seen - timedelta(minutes=5), seen, events, verified)
