@@ -12,16 +12,17 @@ from ansible.errors import AnsibleFilterError
 def fleet_peers(names: Iterable[str], hostvars: Mapping[str, Any], certificates_dir: str) -> list[dict[str, Any]]:
     """The hosts that other hosts must know: name, addresses and public certificate (PEM text), in order of their names.
 
-    Addresses come from the inventory, certificates from ``<certificates_dir>/<name>.pem``, where provisioning put them. A host
-    without a certificate was never provisioned and is left out. Raises AnsibleFilterError for a host without ``addresses``.
+    Addresses come from the inventory, certificates from ``<certificates_dir>/<name>.pem``, where provisioning put them.
+    A host without a certificate was never provisioned and is left out. Raises AnsibleFilterError for a host without
+    ``addresses``.
     """
     peers = []
     for name in sorted(names):
         addresses = hostvars[name].get("addresses")
         if not isinstance(addresses, list) or not addresses:
             raise AnsibleFilterError(
-                f"{name}: 'addresses' is missing or empty in the inventory; give the list of the host's public addresses, "
-                f"for example addresses: [192.0.2.10]"
+                f"{name}: 'addresses' is missing or empty in the inventory; give the list of the host's public "
+                f"addresses, for example addresses: [192.0.2.10]"
             )
         certificate = Path(certificates_dir) / f"{name}.pem"
         if certificate.is_file():

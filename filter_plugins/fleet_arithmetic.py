@@ -1,4 +1,4 @@
-"""The fleet's arithmetic: coverage of the address space, cost a year, renewals. Pure functions, also used by the report."""
+"""The fleet's arithmetic: coverage of the address space, cost a year, renewals. Pure; the report uses it too."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ def slash8s(addresses: Iterable[str]) -> list[int]:
 
 
 def coverage(addresses: Iterable[str]) -> dict[str, Any]:
-    """The share of routable IPv4 /8s with a sensor address: ``covered`` and ``routable`` (counts), ``share`` (0 to 1), ``slash8s``."""
+    """The share of routable IPv4 /8s with a sensor address.
+
+    ``covered`` and ``routable`` are counts, ``share`` is between 0 and 1, ``slash8s`` lists the first octets.
+    """
     covered = slash8s(addresses)
     return {
         "covered": len(covered),
@@ -57,8 +60,8 @@ def coverage(addresses: Iterable[str]) -> dict[str, Any]:
 def yearly_cost(lease: Mapping[str, Any], rates: Mapping[str, Any], currency: str) -> Decimal:
     """What a lease costs in a year, in ``currency``, rounded to cents.
 
-    ``rates`` gives the worth of one unit of each other currency in ``currency``. Raises AnsibleFilterError for an unknown period
-    or a currency without a rate.
+    ``rates`` gives the worth of one unit of each other currency in ``currency``. Raises AnsibleFilterError for an
+    unknown period or a currency without a rate.
     """
     periods = PERIODS_PER_YEAR.get(str(lease["period"]))
     if periods is None:
@@ -71,7 +74,7 @@ def yearly_cost(lease: Mapping[str, Any], rates: Mapping[str, Any], currency: st
 
 
 def renewals(leases: Mapping[str, Mapping[str, Any]], today: dt.date, days: int = 30) -> dict[str, list[str]]:
-    """Names of the hosts whose lease is ``due`` within ``days`` (today included) or has ``lapsed`` (before today), by date."""
+    """Names of the hosts whose lease is ``due`` within ``days`` (today included) or has ``lapsed`` before, by date."""
     dated = sorted((lease["renews"], name) for name, lease in leases.items())
     return {
         "lapsed": [name for renews, name in dated if renews < today],

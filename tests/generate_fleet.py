@@ -3,8 +3,8 @@
 
     tests/generate_fleet.py --hosts 100 --providers 30 DIR [--seed 1] [--today 2026-11-25]
 
-The addresses are spread over a third of the routable IPv4 /8s, the hosts over six continents. The same arguments write the
-same files.
+The addresses are spread over a third of the routable IPv4 /8s, the hosts over six continents. The same arguments write
+the same files.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from filter_plugins.fleet_arithmetic import ROUTABLE_SLASH8
 
 PLACES = [
-    ("Johannesburg", "ZA", "AF"), ("Lagos", "NG", "AF"), ("Nairobi", "KE", "AF"),
-    ("Singapore", "SG", "AS"), ("Tokyo", "JP", "AS"), ("Mumbai", "IN", "AS"), ("Seoul", "KR", "AS"), ("Dubai", "AE", "AS"),
-    ("Amsterdam", "NL", "EU"), ("Frankfurt", "DE", "EU"), ("Warsaw", "PL", "EU"), ("Oslo", '"NO"', "EU"), ("Sofia", "BG", "EU"),
-    ("Dallas", "US", "NA"), ("Seattle", "US", "NA"), ("Montreal", "CA", "NA"), ("Querétaro", "MX", "NA"),
-    ("Sydney", "AU", "OC"), ("Auckland", "NZ", "OC"),
-    ("Santiago", "CL", "SA"), ("São Paulo", "BR", "SA"), ("Bogotá", "CO", "SA"),
+    ("Johannesburg", "ZA", "AF"), ("Lagos", "NG", "AF"), ("Nairobi", "KE", "AF"), ("Singapore", "SG", "AS"),
+    ("Tokyo", "JP", "AS"), ("Mumbai", "IN", "AS"), ("Seoul", "KR", "AS"), ("Dubai", "AE", "AS"),
+    ("Amsterdam", "NL", "EU"), ("Frankfurt", "DE", "EU"), ("Warsaw", "PL", "EU"), ("Oslo", '"NO"', "EU"),
+    ("Sofia", "BG", "EU"), ("Dallas", "US", "NA"), ("Seattle", "US", "NA"), ("Montreal", "CA", "NA"),
+    ("Querétaro", "MX", "NA"), ("Sydney", "AU", "OC"), ("Auckland", "NZ", "OC"), ("Santiago", "CL", "SA"),
+    ("São Paulo", "BR", "SA"), ("Bogotá", "CO", "SA"),
 ]  # fmt: skip
 WORDS = [
-    "acacia", "alder", "ash", "aspen", "bamboo", "beech", "birch", "cedar", "cherry", "cypress", "ebony", "elder", "elm", "fir",
-    "ginkgo", "hazel", "hickory", "holly", "juniper", "larch", "laurel", "linden", "maple", "myrtle", "oak", "olive", "pear",
-    "pine", "plane", "poplar", "rowan", "spruce", "sumac", "teak", "walnut", "willow", "yew",
+    "acacia", "alder", "ash", "aspen", "bamboo", "beech", "birch", "cedar", "cherry", "cypress", "ebony", "elder",
+    "elm", "fir", "ginkgo", "hazel", "hickory", "holly", "juniper", "larch", "laurel", "linden", "maple", "myrtle",
+    "oak", "olive", "pear", "pine", "plane", "poplar", "rowan", "spruce", "sumac", "teak", "walnut", "willow", "yew",
 ]  # fmt: skip
 PAYMENTS = ["card", "paypal", "bank transfer"]
 SUPPORT = ["answers within an hour", "answers within a day", "slow, by mail only", "no answer to the last ticket"]
@@ -107,7 +107,8 @@ def provider_file(rng: random.Random, word: str, hosts: list[tuple[str, list[str
             f"        {name}:",
             f"          addresses: [{', '.join(own)}]",
             f"          place: {{city: {city}, country: {country}, continent: {continent}}}",
-            f"          lease: {{plan: nano, price: {price:.2f}, currency: {currency}, period: {period}, renews: {renews}, status: active}}",
+            f"          lease: {{plan: nano, price: {price:.2f}, currency: {currency}, period: {period}, "
+            f"renews: {renews}, status: active}}",
         ]
     return "\n".join(lines) + "\n"
 
@@ -116,7 +117,7 @@ def write_fleet(directory: Path, hosts: int, providers: int, seed: int, today: d
     """Write the inventory. Raises ValueError when there are more providers than hosts or names."""
     if not 1 <= providers <= min(hosts, len(WORDS)):
         raise ValueError(f"--providers must be between 1 and {min(hosts, len(WORDS))} for {hosts} hosts")
-    rng = random.Random(seed)  # noqa: S311 - the same inventory every time is the point
+    rng = random.Random(seed)
     (directory / "providers").mkdir(parents=True, exist_ok=True)
     (directory / "group_vars").mkdir(exist_ok=True)
     (directory / "central.yml").write_text(CENTRAL, encoding="utf-8")

@@ -1,6 +1,7 @@
-"""Read an inventory's provider files and check every value. Mistakes are collected, not raised: the operator sees all at once.
+"""Read an inventory's provider files and check every value.
 
-The YAML reader keeps comments, order and line numbers, so that a message names the line and a verb can write the file back.
+Mistakes are collected, not raised: the operator sees all of them at once. The YAML reader keeps comments, order and
+line numbers, so that a message names the line and a verb can write the file back.
 """
 
 from __future__ import annotations
@@ -30,7 +31,16 @@ PLACE_KEYS = ("city", "country", "continent")
 LEASE_REQUIRED = ("plan", "price", "currency", "period", "renews", "status")
 LEASE_KEYS = (*LEASE_REQUIRED, "since")
 # Variables of Ansible and of the roles may stand beside a host's own keys.
-ROLE_PREFIXES = ("ansible_", "base_", "container_", "event_forwarding_", "fleet_", "listener_", "onboard_", "tls_identity_")
+ROLE_PREFIXES = (
+    "ansible_",
+    "base_",
+    "container_",
+    "event_forwarding_",
+    "fleet_",
+    "listener_",
+    "onboard_",
+    "tls_identity_",
+)
 # The name becomes a certificate's CN, a directory at the collector and an Ansible host: RFC 1123 label, lower case.
 HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 CURRENCY = re.compile(r"[A-Z]{3}")
@@ -54,8 +64,15 @@ class _Checker:
         self.today = today
         self.problems: list[Problem] = []
 
-    def say(  # noqa: D102 - the message is the documentation
-        self, node: Any, key: object, host: str, field: str, message: str, remedy: str, severity: Severity = Severity.ERROR
+    def say(
+        self,
+        node: Any,
+        key: object,
+        host: str,
+        field: str,
+        message: str,
+        remedy: str,
+        severity: Severity = Severity.ERROR,
     ) -> None:
         line = 0
         if isinstance(node, CommentedMap):
@@ -69,12 +86,22 @@ class _Checker:
         if isinstance(value, CommentedMap):
             return value
         if value is None:
-            self.say(parent, key, host, field, "is missing", f"add it: see inventory/example/providers/ for what {key} holds")
+            self.say(
+                parent, key, host, field, "is missing", f"add it: see inventory/example/providers/ for what {key} holds"
+            )
         else:
             self.say(parent, key, host, field, f"{value!r} is no mapping", "write key: value pairs under it")
         return None
 
-    def keys(self, node: CommentedMap, host: str, prefix: str, known: Iterable[str], required: Iterable[str], free: tuple[str, ...] = ()) -> bool:
+    def keys(
+        self,
+        node: CommentedMap,
+        host: str,
+        prefix: str,
+        known: Iterable[str],
+        required: Iterable[str],
+        free: tuple[str, ...] = (),
+    ) -> bool:
         """Say unknown and missing keys; True when every required one is there."""
         known = tuple(known)
         for key in node:
@@ -108,7 +135,14 @@ class _Checker:
         except InvalidOperation:
             price = Decimal("NaN")
         if isinstance(value, bool) or not price.is_finite() or price < 0:
-            self.say(node, "price", host, "lease.price", f"{str(value)!r} is no amount", "write the price of one period, for example 24.00")
+            self.say(
+                node,
+                "price",
+                host,
+                "lease.price",
+                f"{str(value)!r} is no amount",
+                "write the price of one period, for example 24.00",
+            )
             return None
         return price
 
@@ -118,13 +152,24 @@ class _Checker:
         base = str(self.settings.get("fleet_currency", "USD"))
         rates = self.settings.get("fleet_rates") or {}
         if not CURRENCY.fullmatch(value):
-            self.say(node, "currency", host, "lease.currency", f"{value!r} is no currency", "write its ISO 4217 code, for example EUR")
+            self.say(
+                node,
+                "currency",
+                host,
+                "lease.currency",
+                f"{value!r} is no currency",
+                "write its ISO 4217 code, for example EUR",
+            )
             return None
         if value != base and value not in rates:
             self.say(
-                node, "currency", host, "lease.currency", f"there is no rate for {value!r}",
+                node,
+                "currency",
+                host,
+                "lease.currency",
+                f"there is no rate for {value!r}",
                 f"add it to fleet_rates in group_vars/all.yml: the worth of one {value} in {base}",
-            )  # fmt: skip
+            )
             return None
         return value
 
@@ -148,7 +193,14 @@ class _Checker:
             return None
         country = node["country"]
         if country in ("NO", False) and not isinstance(country, ScalarString):
-            self.say(node, "country", host, "place.country", "NO without quotes is read as the word no by Ansible", 'write "NO" in quotes')
+            self.say(
+                node,
+                "country",
+                host,
+                "place.country",
+                "NO without quotes is read as the word no by Ansible",
+                'write "NO" in quotes',
+            )
             return None
         if country not in CONTINENT_OF:
             remedy = "write its ISO 3166 code of two capital letters, for example NL"
@@ -160,9 +212,13 @@ class _Checker:
         if CONTINENT_OF[country] != continent:
             right = CONTINENT_OF[country]
             self.say(
-                node, "continent", host, "place.continent", f"{country} is not on {continent} ({CONTINENTS[continent]})",
+                node,
+                "continent",
+                host,
+                "place.continent",
+                f"{country} is not in {CONTINENTS[continent]}",
                 f"write {right} ({CONTINENTS[right]}), or correct the country",
-            )  # fmt: skip
+            )
             return None
         return Place(str(node["city"]), str(country), continent)
 
@@ -179,9 +235,14 @@ class _Checker:
         since = self.date(node, "since", host, "lease.") if node.get("since") is not None else None
         if renews is not None and renews < self.today:
             self.say(
-                node, "renews", host, "lease.renews", f"{renews} is past", "look whether the host is still ours, then write the next date",
+                node,
+                "renews",
+                host,
+                "lease.renews",
+                f"{renews} is past",
+                "look whether the host is still ours, then write the next date",
                 Severity.WARNING,
-            )  # fmt: skip
+            )
         if price is None or currency is None or period is None or status is None or renews is None:
             return None
         return Lease(str(node["plan"]), price, currency, period, renews, status, since)
@@ -190,7 +251,14 @@ class _Checker:
         """Public addresses, each once."""
         value = node.get("addresses")
         if not isinstance(value, list) or not value:
-            self.say(node, "addresses", host, "addresses", f"{value!r} is no list of addresses", "write for example [192.0.2.10]")
+            self.say(
+                node,
+                "addresses",
+                host,
+                "addresses",
+                f"{value!r} is no list of addresses",
+                "write for example [192.0.2.10]",
+            )
             return None
         allowed = [ipaddress.ip_network(net) for net in self.settings.get("fleet_allowed_ranges") or []]
         good = []
@@ -198,14 +266,25 @@ class _Checker:
             try:
                 address = ipaddress.ip_address(str(text))
             except ValueError:
-                self.say(node, "addresses", host, "addresses", f"{str(text)!r} is no IP address", "write for example 192.0.2.10")
+                self.say(
+                    node,
+                    "addresses",
+                    host,
+                    "addresses",
+                    f"{str(text)!r} is no IP address",
+                    "write for example 192.0.2.10",
+                )
                 continue
             inside = any(address in net for net in allowed if net.version == address.version)
             if not address.is_global and not inside:
                 self.say(
-                    node, "addresses", host, "addresses", f"{address} is private or reserved, nobody on the Internet can reach it",
+                    node,
+                    "addresses",
+                    host,
+                    "addresses",
+                    f"{address} is private or reserved, not public",
                     "write the host's public address (fleet_allowed_ranges in group_vars/all.yml makes exceptions)",
-                )  # fmt: skip
+                )
                 continue
             good.append(str(address))
         return tuple(good) if len(good) == len(value) else None
@@ -213,9 +292,23 @@ class _Checker:
     def host(self, name: str, node: Any, parent: CommentedMap, provider: str, file: Path) -> Host | None:
         """One leased host; None when any of it is wrong."""
         if not HOST_NAME.fullmatch(str(name)):
-            self.say(parent, name, str(name), "", f"{str(name)!r} is no host name", "use a-z, 0-9 and -, at most 63, for example ams1")
+            self.say(
+                parent,
+                name,
+                str(name),
+                "",
+                f"{str(name)!r} is no host name",
+                "use a-z, 0-9 and -, at most 63, for example ams1",
+            )
         if not isinstance(node, CommentedMap):
-            self.say(parent, name, str(name), "", "nothing is said of the host", "add addresses, place and lease: see inventory/example/providers/")
+            self.say(
+                parent,
+                name,
+                str(name),
+                "",
+                "nothing is said of the host",
+                "add addresses, place and lease: see inventory/example/providers/",
+            )
             return None
         self.keys(node, name, "", HOST_KEYS, (), ROLE_PREFIXES)
         addresses = self.addresses(node, name)
@@ -236,7 +329,16 @@ def _read(path: Path, shown: str, problems: list[Problem]) -> Any:
         problems.append(Problem(shown, 0, "", "", f"can't be read ({error.strerror})", "check its permissions"))
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
-        problems.append(Problem(shown, line, "", "", f"is no valid YAML: {error.problem}", "correct that line; a key may stand only once"))
+        problems.append(
+            Problem(
+                shown,
+                line,
+                "",
+                "",
+                f"is no valid YAML: {error.problem}",
+                "correct that line; a key may stand only once",
+            )
+        )
     except YAMLError as error:
         problems.append(Problem(shown, 0, "", "", f"is no valid YAML: {error}", "correct it"))
     return None
@@ -274,12 +376,18 @@ def _duplicates(providers: Iterable[Provider], shown: Mapping[Path, str]) -> lis
         first = names.setdefault(host.name, host)
         if first is not host:
             where = shown[first.file]
-            problems.append(Problem(shown[host.file], 0, host.name, "", f"{host.name!r} is a host of {where} too", "rename one of them"))
+            problems.append(
+                Problem(
+                    shown[host.file], 0, host.name, "", f"{host.name!r} is a host of {where} too", "rename one of them"
+                )
+            )
         for address in host.addresses:
             first = addresses.setdefault(address, host)
             if first is not host:
                 message = f"{address} belongs to host {first.name} in {shown[first.file]} too"
-                problems.append(Problem(shown[host.file], 0, host.name, "addresses", message, "remove it where it is wrong"))
+                problems.append(
+                    Problem(shown[host.file], 0, host.name, "addresses", message, "remove it where it is wrong")
+                )
     return problems
 
 
@@ -293,7 +401,16 @@ def load(directory: Path, today: dt.date | None = None) -> Fleet:
     settings = settings if isinstance(settings, Mapping) else {}
     files = sorted((directory / "providers").glob("*.yml"))
     if not files:
-        problems.append(Problem(shown_dir, 0, "", "providers", "no provider file is in it", "copy inventory/example and write your providers into providers/"))
+        problems.append(
+            Problem(
+                shown_dir,
+                0,
+                "",
+                "providers",
+                "no provider file is in it",
+                "copy inventory/example and write your providers into providers/",
+            )
+        )
     providers: list[Provider] = []
     shown = {path: f"{shown_dir}/providers/{path.name}" for path in files}
     for path in files:

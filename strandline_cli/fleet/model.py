@@ -1,11 +1,12 @@
-"""The fleet as data. Read from an inventory by :mod:`strandline_cli.fleet.load`, checked there, derived from everywhere else."""
+"""The fleet as data: read and checked by :mod:`strandline_cli.fleet.load`; everything else is derived from it."""
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import enum
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ class Problem:
     field: str  # dotted, for example lease.price
     message: str  # what is wrong with which value
     remedy: str
-    severity: Severity = field(default=Severity.ERROR, compare=False)
+    severity: Severity = dataclasses.field(default=Severity.ERROR, compare=False)
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
@@ -76,7 +77,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Provider:
-    """Whom hosts are leased from, with the five criteria by which providers are judged (payment, support, reputation …)."""
+    """Whom hosts are leased from, with the criteria by which providers are judged (payment, support, reputation …)."""
 
     group: str
     name: str

@@ -17,11 +17,14 @@ def test_routable_slash8s() -> None:
 
 
 def test_slash8s_are_counted_once_and_unroutable_ones_not_at_all() -> None:
-    assert slash8s(["1.2.3.4", "1.200.0.1", "10.0.0.1", "223.255.0.1", "127.0.0.1", "224.0.0.1", "2001:db8::1"]) == [1, 223]
+    assert slash8s(["1.2.3.4", "1.200.0.1", "10.0.0.1", "223.255.0.1", "127.0.0.1", "224.0.0.1", "2001:db8::1"]) == [
+        1,
+        223,
+    ]
 
 
 def test_what_is_no_address_is_refused() -> None:
-    with pytest.raises(AnsibleFilterError, match="'1.2.3.4.5' is no IP address"):
+    with pytest.raises(AnsibleFilterError, match=r"'1\.2\.3\.4\.5' is no IP address"):
         slash8s(["1.2.3.4.5"])
 
 

@@ -63,15 +63,29 @@ def test_a_generated_fleet_is_right(tmp_path: Path) -> None:
         (r"renews: [\d-]+", "renews: soon", "lease.renews", "'soon' is no date", "2027-03-01"),
         (r"status: active", "status: actve", "lease.status", "'actve' is unknown", "'active'"),
         (r"country: [^,]+", "country: UK", "place.country", "'UK' is no country", "ISO 3166"),
-        (r"country: [^,]+, continent: \w+", "country: NO, continent: EU", "place.country", "NO without quotes", "in quotes"),
-        (r"country: [^,]+, continent: \w+", "country: JP, continent: EU", "place.continent", "JP is not on EU", "AS (Asia)"),
+        (
+            r"country: [^,]+, continent: \w+",
+            "country: NO, continent: EU",
+            "place.country",
+            "NO without quotes",
+            "in quotes",
+        ),
+        (
+            r"country: [^,]+, continent: \w+",
+            "country: JP, continent: EU",
+            "place.continent",
+            "JP is not in Europe",
+            "AS (Asia)",
+        ),
         (r"addresses: \[[\d.]+", "addresses: [10.1.2.3", "addresses", "10.1.2.3 is private", "public address"),
         (r"addresses: \[[\d.]+", "addresses: [1.2.3.400", "addresses", "'1.2.3.400' is no IP address", "192.0.2.10"),
         (r"addresses: \[[^\]]+\]", "addresses: []", "addresses", "is no list of addresses", "192.0.2.10"),
         (r"          name: .*\n", "", "provider.name", "is missing", "add it"),
     ],
 )
-def test_a_planted_mistake_is_named(fleet: Path, pattern: str, replacement: str, field: str, message: str, remedy: str) -> None:
+def test_a_planted_mistake_is_named(
+    fleet: Path, pattern: str, replacement: str, field: str, message: str, remedy: str
+) -> None:
     errors = plant(fleet, pattern, replacement).errors
     matching = [problem for problem in errors if problem.field == field]
     assert len(matching) == 1, [str(problem) for problem in errors]

@@ -1,0 +1,206 @@
+"""The fleet on one page: coverage, places, providers, cost, renewals, certificates, and which lease to give up first.
+
+:func:`summarise` computes everything once; report.json is that summary, the page is drawn from it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from filter_plugins.fleet_arithmetic import ROUTABLE_SLASH8, coverage, renewals, slash8s, yearly_cost
+from strandline_cli.fleet.countries import CONTINENTS
+from strandline_cli.fleet.model import Fleet, Host, Provider
+
+RENEWAL_DAYS = 30
+CERTIFICATE_DAYS = 60
+DAYS_PER_MONTH = Decimal("30.44")
+
+
+def certificate_ends(directory: Path) -> dict[str, dt.datetime]:
+    """When the certificate of each host ends (UTC), by the host's name; files that are no certificate are left out."""
+    ends = {}
+    for path in sorted(directory.glob("*.pem")):
+        try:
+            ends[path.stem] = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
+        except ValueError:
+            continue
+    return ends
+
+
+def _cost(hosts: Iterable[Host], rates: Mapping[str, Any], currency: str) -> Decimal:
+    return sum((yearly_cost(host.lease.mapping(), rates, currency) for host in hosts), Decimal("0.00"))
+
+
+def _group(hosts: list[Host], key: str, rates: Mapping[str, Any], currency: str) -> list[dict[str, Any]]:
+    """Hosts, addresses and cost by an attribute of the place, the largest first."""
+    groups: dict[str, list[Host]] = defaultdict(list)
+    for host in hosts:
+        groups[getattr(host.place, key)].append(host)
+    rows = [
+        {
+            key: name,
+            "hosts": len(members),
+            "addresses": sum(len(host.addresses) for host in members),
+            "cost": _cost(members, rates, currency),
+        }
+        for name, members in groups.items()
+    ]
+    return sorted(rows, key=lambda row: (-row["hosts"], row[key]))
+
+
+def _provider(provider: Provider, rates: Mapping[str, Any], currency: str, today: dt.date) -> dict[str, Any]:
+    """One line of the scorecards: how long, how many, for how much, how well."""
+    since = provider.details.get("since")
+    months = int(Decimal((today - since).days) / DAYS_PER_MONTH) if isinstance(since, dt.date) else None
+    return {
+        "provider": provider.name,
+        "hosts": len(provider.hosts),
+        "addresses": sum(len(host.addresses) for host in provider.hosts),
+        "cost": _cost(provider.hosts, rates, currency),
+        "months": months,
+        "payment": str(provider.details.get("payment", "")),
+        "support": str(provider.details.get("support", "")),
+        "reputation": str(provider.details.get("reputation", "")),
+    }
+
+
+def give_up_order(hosts: Iterable[Host], rates: Mapping[str, Any], currency: str) -> list[dict[str, Any]]:
+    """The leases by what giving them up would cost in coverage.
+
+    Those that cover no /8 alone come first, the dearest at the top. Among hosts that do cover a /8 alone, the one whose
+    each such /8 costs most comes first.
+    """
+    hosts = list(hosts)
+    holders = Counter(octet for host in hosts for octet in set(slash8s(host.addresses)))
+    rows = []
+    for host in hosts:
+        alone = [octet for octet in slash8s(host.addresses) if holders[octet] == 1]
+        cost = yearly_cost(host.lease.mapping(), rates, currency)
+        rows.append(
+            {
+                "host": host.name,
+                "provider": host.provider,
+                "cost": cost,
+                "slash8s_alone": alone,
+                "renews": host.lease.renews,
+            }
+        )
+    return sorted(
+        rows,
+        key=lambda row: (bool(row["slash8s_alone"]), -row["cost"] / max(1, len(row["slash8s_alone"])), row["host"]),
+    )
+
+
+def summarise(fleet: Fleet, now: dt.datetime, certificates: Mapping[str, dt.datetime]) -> dict[str, Any]:
+    """Everything that the report says. ``now`` is aware (UTC); costs are amounts a year in the fleet's currency."""
+    today = now.date()
+    hosts = list(fleet.hosts())
+    currency = str(fleet.settings.get("fleet_currency", "USD"))
+    rates = fleet.settings.get("fleet_rates") or {}
+    addresses = [address for host in hosts for address in host.addresses]
+    covered = coverage(addresses)
+    per_slash8 = Counter(octet for address in addresses for octet in slash8s([address]))
+    total = _cost(hosts, rates, currency)
+    by_name = {host.name: host for host in hosts}
+    dates = renewals({host.name: host.lease.mapping() for host in hosts}, today, RENEWAL_DAYS)
+    return {
+        "generated": now.isoformat(timespec="seconds"),
+        "name": str(fleet.settings.get("fleet_name", fleet.directory.name)),
+        "hosts": len(hosts),
+        "addresses": len(addresses),
+        "coverage": covered | {"addresses_by_slash8": {str(octet): per_slash8[octet] for octet in covered["slash8s"]}},
+        "continents": [
+            row | {"name": CONTINENTS[row["continent"]]} for row in _group(hosts, "continent", rates, currency)
+        ],
+        "countries": _group(hosts, "country", rates, currency),
+        "providers": sorted(
+            (_provider(provider, rates, currency, today) for provider in fleet.providers),
+            key=lambda row: (-row["hosts"], row["provider"]),
+        ),
+        "cost": {
+            "currency": currency,
+            "year": total,
+            "per_host": (total / len(hosts)).quantize(Decimal("0.01")) if hosts else None,
+            "per_slash8": (total / covered["covered"]).quantize(Decimal("0.01")) if covered["covered"] else None,
+        },
+        "renewals": {
+            state: [
+                {
+                    "host": name,
+                    "provider": by_name[name].provider,
+                    "renews": by_name[name].lease.renews,
+                    "price": by_name[name].lease.price,
+                    "currency": by_name[name].lease.currency,
+                    "period": by_name[name].lease.period,
+                    "status": by_name[name].lease.status,
+                }
+                for name in names
+            ]
+            for state, names in dates.items()
+        },
+        "certificates": [
+            {"host": name, "ends": ends.date(), "days": (ends - now).days, "soon": (ends - now).days < CERTIFICATE_DAYS}
+            for name, ends in sorted(certificates.items(), key=lambda item: item[1])
+        ],
+        "give_up_first": give_up_order(hosts, rates, currency)[:10],
+        "warnings": [str(problem) for problem in fleet.problems],
+    }
+
+
+def _plain(value: object) -> object:
+    """JSON for what json does not know: amounts as numbers, days as text."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} in the report")
+
+
+def _cells(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The 256 squares of the map, row by row: octet, column, row, class and what a pointer on it says."""
+    counts = summary["coverage"]["addresses_by_slash8"]
+    cells = []
+    for octet in range(256):
+        count = counts.get(str(octet), 0)
+        routable = octet in ROUTABLE_SLASH8
+        kind = "none" if not routable else f"c{min(count, 4)}"
+        said = "not routable" if not routable else f"{count} address{'' if count == 1 else 'es'}"
+        cells.append(
+            {"octet": octet, "x": octet % 16, "y": octet // 16, "kind": kind, "title": f"{octet}.0.0.0/8: {said}"}
+        )
+    return cells
+
+
+def render(summary: Mapping[str, Any]) -> str:
+    """The page: one file, no scripts, nothing from elsewhere."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2").render(
+        report=summary, cells=_cells(summary), renewal_days=RENEWAL_DAYS
+    )
+
+
+def write(summary: Mapping[str, Any], directory: Path) -> None:
+    """Write index.html and report.json, each whole or not at all."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, text in {
+        "report.json": json.dumps(summary, default=_plain, indent=2) + "\n",
+        "index.html": render(summary),
+    }.items():
+        aside = directory / f".{name}.new"
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(directory / name)
