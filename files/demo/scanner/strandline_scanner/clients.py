@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import importlib
 import os
 import re
@@ -217,7 +218,8 @@ def identifications(context: Context, idents: Sequence[bytes], seconds: float) -
                 raise ClientError("the sensor closed before its identification")
             if ident:
                 sock.sendall(ident)
-            sock.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(OSError):  # the sensor may have closed it already
+                sock.shutdown(socket.SHUT_WR)
             _drain(sock)
     took = time.monotonic() - began
     if took > seconds:
@@ -262,7 +264,8 @@ def send_segments(context: Context, service: str, segments: Sequence[bytes], pau
             sock.sendall(segment)
             time.sleep(pause)
         received = _drain(sock, stay)
-        sock.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):  # the sensor may have closed it already
+            sock.shutdown(socket.SHUT_WR)
         received += _drain(sock, stay)
     return Outcome("socket", output=received[:400].decode(errors="backslashreplace"))
 

@@ -1,9 +1,7 @@
 """From what was seen on the wire, and from what a client says it did inside encryption, to the rows that must exist.
 
 A row that may but need not exist (`required` False) is one of these, and no other:
-- an empty TCP connection that the scanner reset: the reset can take it from the sensor's queue before it is accepted;
-- a connection to the SIP or VNC port on which nothing was said: whether silence is an event is the listener's choice;
-- DNS messages that are no query of one question: named answers them before any view is chosen.
+- a connection to the SIP or VNC port on which nothing was said: whether silence is an event is the listener's choice.
 """
 
 from __future__ import annotations
@@ -141,41 +139,39 @@ class Deriver:
 
     def _ssh(self, flow: Flow, attempts: Sequence[Attempt]) -> list[Expected]:
         sent = flow.sent.data()
-        line = sent.split(b"\n", 1)[0].removesuffix(b"\r")
-        valid = line.startswith((b"SSH-2.0-", b"SSH-1.99-"))
+        line, end, _ = sent.partition(b"\n")
+        line = line.removesuffix(b"\r")
+        valid = bool(end) and line.startswith((b"SSH-2.0-", b"SSH-1.99-"))
         client = {"valid": "yes" if valid else "no", **wire.value("ident", line)}
-        rows = [self._row(flow, "ssh.client", client, required=bool(sent) or not flow.reset)]
-        return rows + [self._row(flow, a.event, a.data) for a in attempts]
+        return [self._row(flow, "ssh.client", client)] + [self._row(flow, a.event, a.data) for a in attempts]
 
     def _dns(self, flow: Flow) -> list[Expected]:
         if flow.proto == "tcp":
-            sent = [(None, message) for message in wire.dns_messages(flow.sent.data())]
-            return [row for time, message in sent for row in self._query(flow, message, time)]
+            for answer in wire.dns_messages(flow.received.data()):
+                self._learn_cookie(flow.saddr, answer)
+            return [self._message(flow, message, None) for message in wire.dns_messages(flow.sent.data())]
         rows = []
         for datagram in flow.datagrams:
             if datagram.sent:
-                rows += self._query(flow, datagram.payload, datagram.time)
+                rows.append(self._message(flow, datagram.payload, datagram.time))
             else:
                 self._learn_cookie(flow.saddr, datagram.payload)
         return rows
 
     def _learn_cookie(self, saddr: str, response: bytes) -> None:
-        try:
-            _, answer = wire.dns(response)
-        except wire.NotDnsError:
-            return
+        answer = wire.dns(response)
         if len(answer.cookie) > 8:
             self.cookies.add((saddr, answer.cookie))
 
-    def _query(self, flow: Flow, message: bytes, time: int | None) -> list[Expected]:
-        try:
-            response, query = wire.dns(message)
-        except wire.NotDnsError:
-            return [self._row(flow, "dns.query", None, required=False, time=time)]
-        verified = flow.proto == "tcp" or (flow.saddr, query.cookie) in self.cookies
-        data = {**query.fields, **wire.value("qname", query.qname, 1024)}
-        plain = not response and query.fields["opcode"] == "0"
-        return [self._row(flow, "dns.query", data, time=time, verified=verified, required=plain)]
+    def _message(self, flow: Flow, raw: bytes, time: int | None) -> Expected:
+        message = wire.dns(raw)
+        verified = flow.proto == "tcp" or (flow.saddr, message.cookie) in self.cookies
+        name = wire.value("qname", message.qname, 1024)
+        if message.reason == "-":
+            return self._row(flow, "dns.query", {**message.fields, **name}, time=time, verified=verified)
+        told = {key: message.fields[key] for key in ("id", "opcode", "qclass", "qtype")}
+        data = {"reason": message.reason, **told, **name, **wire.value("data", raw)}
+        return self._row(flow, "dns.message", data, time=time, verified=verified)
 
     def _sip(self, flow: Flow) -> list[Expected]:
         if flow.proto == "tcp":

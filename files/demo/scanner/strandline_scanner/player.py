@@ -21,7 +21,7 @@ from . import clients, expect
 from .capture import Capture, Flow
 from .script import ACTIONS, Action
 
-SETTLE = 0.4
+SETTLE = 0.3
 """Seconds after a client's end in which its last packets (FIN, an answer on the way) still belong to it."""
 PORTS = {"ssh": 22, "dns": 53, "sip": 5060, "vnc": 5900}
 

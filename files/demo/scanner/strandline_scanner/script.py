@@ -120,8 +120,8 @@ def _dig(*arguments: str) -> Callable[[Context], Outcome]:
 
 
 def _dig_cookie(context: Context) -> Outcome:
-    """Ask, and ask again with the server's cookie: the source is proven then (RFC 7873)."""
-    first = _dig("cookie.example.", "A")(context)
+    """Ask, and ask again with the server's cookie: the source is proven then (RFC 7873). Cookies are given out over TCP."""
+    first = _dig("cookie.example.", "A", "+tcp")(context)
     cookie = next((line.split()[2] for line in first.output.splitlines() if line.startswith("; COOKIE: ")), None)
     if not cookie:
         return first
@@ -232,7 +232,7 @@ def _sipvicious(tool: str, *arguments: str) -> Callable[[Context], Outcome]:
         words = context.work / "words"
         words.write_text("1000\nadmin\nsecret\n")
         filled = [str(words) if argument == "WORDS" else argument for argument in arguments]
-        return context.run(tool, *port, "-b", context.saddr, "-x", context.saddr, *filled, context.daddr, seconds=40)
+        return context.run(tool, *port, "-x", context.saddr, *filled, context.daddr, seconds=40)
 
     return play
 

@@ -34,17 +34,18 @@ CLASSES = {1: "IN", 3: "CH", 4: "HS", 254: "NONE", 255: "ANY"}
 OPT, OPTION_ECS, OPTION_COOKIE = 41, 8, 10
 
 
+NO_EDNS = {"edns": "-", "udpsize": "-", "do": "0", "ecs": "0", "cookie": "0"}
+
+
 @dataclass
-class Query:
-    """A DNS message that asks; every field as the event names it."""
+class DnsMessage:
+    """A DNS message, as far as it could be read; every field as the event names it."""
 
-    qname: bytes
-    fields: dict[str, str]
+    reason: str = "-"
+    """Why it is no query of one question: opcode, response, question, malformed, short."""
+    qname: bytes = b""
+    fields: dict[str, str] = field(default_factory=lambda: {"id": "-", "opcode": "-", "qclass": "-", "qtype": "-"})
     cookie: bytes = b""
-
-
-class NotDnsError(ValueError):
-    """The bytes are no DNS query of one question."""
 
 
 def _name(message: bytes, offset: int) -> tuple[bytes, int]:
@@ -55,8 +56,8 @@ def _name(message: bytes, offset: int) -> tuple[bytes, int]:
         if length >= 0xC0:
             end = end or offset + 2
             offset, hops = struct.unpack_from("!H", message, offset)[0] & 0x3FFF, hops + 1
-            if hops > 32:
-                raise NotDnsError("a loop of compression pointers")
+            if hops > 127:
+                raise ValueError("a loop of compression pointers")
             continue
         offset += 1
         if not length:
@@ -82,45 +83,64 @@ def _options(rdata: bytes) -> dict[int, bytes]:
     return options
 
 
-def dns(message: bytes) -> tuple[bool, Query]:
-    """Read a message: is it a response, and its question with the EDNS of its additional section. Raises NotDnsError."""
-    try:
-        ident, flags, questions, *counts = struct.unpack_from("!6H", message)
-        if questions != 1:
-            raise NotDnsError(f"{questions} questions")
-        qname, offset = _name(message, 12)
-        qtype, qclass = struct.unpack_from("!HH", message, offset)
-        offset += 4
-        edns: dict[str, str] = {"edns": "-", "udpsize": "-", "do": "0", "ecs": "0", "cookie": "0"}
-        cookie = b""
-        for _ in range(sum(counts)):
-            _, offset = _name(message, offset)
-            rtype, size, ttl, length = struct.unpack_from("!HHIH", message, offset)
-            offset += 10
-            if rtype == OPT:
-                options = _options(message[offset : offset + length])
-                cookie = options.get(OPTION_COOKIE, b"")
-                edns = {
-                    "edns": str(ttl >> 16 & 0xFF),
-                    "udpsize": str(size),
-                    "do": str(ttl >> 15 & 1),
-                    "ecs": str(int(OPTION_ECS in options)),
-                    "cookie": str(int(OPTION_COOKIE in options)),
-                }
-            offset += length
-    except (struct.error, IndexError) as error:
-        raise NotDnsError(str(error)) from error
-    fields = {
+def dns(raw: bytes) -> DnsMessage:
+    """Read a message: its header, its question and the EDNS of its additional section."""
+    message = DnsMessage()
+    if len(raw) < 12:
+        message.reason = "short"
+        return message
+    ident, flags, questions, *counts = struct.unpack_from("!6H", raw)
+    message.fields |= {
         "id": str(ident),
         "opcode": str(flags >> 11 & 15),
         "rd": str(flags >> 8 & 1),
         "cd": str(flags >> 4 & 1),
         "ad": str(flags >> 5 & 1),
-        **edns,
-        "qclass": CLASSES.get(qclass, f"CLASS{qclass}"),
-        "qtype": TYPES.get(qtype, f"TYPE{qtype}"),
+        **NO_EDNS,
     }
-    return bool(flags & 0x8000), Query(qname, fields, cookie)
+    try:
+        whole = _sections(raw, message, questions, sum(counts)) == len(raw)
+    except (struct.error, IndexError, ValueError):
+        whole = False
+    message.reason = (
+        "response" if flags & 0x8000
+        else "opcode" if flags >> 11 & 15
+        else "malformed" if not whole
+        else "question" if questions != 1
+        else "-"
+    )  # fmt: skip
+    return message
+
+
+def _sections(raw: bytes, message: DnsMessage, questions: int, records: int) -> int:
+    """Read what follows the header; the offset of its end. Raises when the bytes end before that."""
+    offset = 12
+    for number in range(questions):
+        name, offset = _name(raw, offset)
+        qtype, qclass = struct.unpack_from("!HH", raw, offset)
+        offset += 4
+        if not number:
+            message.qname = name
+            message.fields |= {
+                "qclass": CLASSES.get(qclass, f"CLASS{qclass}"),
+                "qtype": TYPES.get(qtype, f"TYPE{qtype}"),
+            }
+    for _ in range(records):
+        _, offset = _name(raw, offset)
+        rtype, size, ttl, length = struct.unpack_from("!HHIH", raw, offset)
+        offset += 10
+        if rtype == OPT:
+            options = _options(raw[offset : offset + length])
+            message.cookie = options.get(OPTION_COOKIE, b"")
+            message.fields |= {
+                "edns": str(ttl >> 16 & 0xFF),
+                "udpsize": str(size),
+                "do": str(ttl >> 15 & 1),
+                "ecs": str(int(OPTION_ECS in options)),
+                "cookie": str(int(OPTION_COOKIE in options)),
+            }
+        offset += length
+    return offset
 
 
 def dns_messages(stream: bytes) -> list[bytes]:
