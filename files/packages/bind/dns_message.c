@@ -168,7 +168,10 @@ read_question(const uint8_t *message, size_t length, size_t *offset, struct dns_
 	return true;
 }
 
-/* Reads all that follows the header. False when it does not parse exactly to its end. */
+/*
+ * Reads all that follows the header. False when it does not parse. Bytes after it are nobody's business: named answers
+ * such a message, and so it is a query.
+ */
 static bool
 read_sections(const uint8_t *message, size_t length, struct dns_request *request)
 {
@@ -188,7 +191,7 @@ read_sections(const uint8_t *message, size_t length, struct dns_request *request
 			    (section != ADDITIONAL || !read_opt(message, &record, request)))
 				return false;
 		}
-	return offset == length;
+	return true;
 }
 
 void

@@ -21,7 +21,7 @@ enum dns_request_kind {
 	DNS_RESPONSE,	/* QR is set */
 	DNS_OPCODE,	/* not QUERY: NOTIFY, UPDATE, STATUS, ... */
 	DNS_QUESTION,	/* no question, or more than one */
-	DNS_MALFORMED	/* does not parse to its end, or goes on after it */
+	DNS_MALFORMED	/* does not parse */
 };
 
 struct dns_request {
