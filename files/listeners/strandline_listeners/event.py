@@ -1,0 +1,90 @@
+"""One line per event: the grammar that files/catalogue/events.yml describes.
+
+The trusted fields come first and bare, what the other side chose comes last and in double quotes.
+"""
+
+from __future__ import annotations
+
+import time
+
+TYPE_CHECKING = False  # as typing's, which would cost 0.5 MB
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+VALUE_CAP = 256
+"""Longest value, in raw bytes (defaults.cap of the catalogue)."""
+
+LINE_MAX = 7000
+"""Longest line, in bytes: the sensor's syslog-ng cuts there."""
+
+PRIORITY = 134
+"""local0.info (RFC 5424, section 6.2.1)."""
+
+_TOKEN_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:+/=-")
+_ESCAPED = [chr(byte) if 0x20 <= byte <= 0x7E and byte not in b'"\\' else f"\\x{byte:02x}" for byte in range(256)]
+
+
+class Flow:
+    """Who spoke to whom: addresses as text without a scope, IPv4-mapped ones as IPv4; proto is tcp or udp."""
+
+    __slots__ = ("daddr", "dport", "proto", "saddr", "sport")
+
+    def __init__(self, saddr: str, sport: int, daddr: str, dport: int, proto: str) -> None:
+        self.saddr, self.sport, self.daddr, self.dport, self.proto = saddr, sport, daddr, dport, proto
+
+
+class Event:
+    """What happened: `trusted` is what we measured, `values` is what the other side chose, both in the catalogue's
+    order."""
+
+    __slots__ = ("name", "trusted", "values")
+
+    def __init__(self, name: str, trusted: Mapping[str, str], values: Mapping[str, bytes]) -> None:
+        self.name, self.trusted, self.values = name, trusted, values
+
+
+def token(text: str) -> str:
+    """A bare field's value: `-` for anything that is no token, so that no field can ever break the line."""
+    return text if text and _TOKEN_CHARACTERS.issuperset(text) else "-"
+
+
+def quote(value: bytes, cap: int = VALUE_CAP) -> str:
+    """The value in quotes, escaped; cut at `cap` raw bytes and then followed by `/` and its true length."""
+    text = '"' + "".join([_ESCAPED[byte] for byte in value[:cap]]) + '"'
+    return text if len(value) <= cap else f"{text}/{len(value)}"
+
+
+def render(event: Event, flow: Flow) -> str:
+    """The event's line, at most LINE_MAX bytes.
+
+    A value may take four bytes for each of its own, so that many hostile values together could exceed the line: then
+    the longest is halved until the line fits. Its true length still stands behind it.
+    """
+    head = (
+        f"event={token(event.name)} saddr={token(flow.saddr)} sport={flow.sport} "
+        f"daddr={token(flow.daddr)} dport={flow.dport} proto={token(flow.proto)}"
+    )
+    for key, text in event.trusted.items():
+        head += f" {key}={token(text)}"
+    caps = dict.fromkeys(event.values, VALUE_CAP)
+    quoted = {key: quote(value) for key, value in event.values.items()}
+    while True:
+        line = head + "".join([f" {key}={text}" for key, text in quoted.items()])
+        if len(line) <= LINE_MAX:
+            return line
+        longest = max(quoted, key=lambda key: len(quoted[key]))
+        caps[longest] = min(caps[longest], len(event.values[longest])) // 2
+        quoted[longest] = quote(event.values[longest], caps[longest])
+
+
+def timestamp(nanoseconds: int) -> str:
+    """RFC 5424 TIMESTAMP (section 6.2.3) in UTC with microseconds, from nanoseconds since the epoch."""
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    t = time.gmtime(seconds)
+    return f"{t.tm_year:04}-{t.tm_mon:02}-{t.tm_mday:02}T{t.tm_hour:02}:{t.tm_min:02}:{t.tm_sec:02}.{rest // 1000:06}Z"
+
+
+def datagram(line: str, nanoseconds: int, program: str, pid: int) -> bytes:
+    """The line as an RFC 5424 message without host name, message id and structured data: the sensor's syslog-ng adds
+    its own."""
+    return f"<{PRIORITY}>1 {timestamp(nanoseconds)} - {program} {pid} - - {line}".encode("ascii")
