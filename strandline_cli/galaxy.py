@@ -1,7 +1,8 @@
 """The Ansible collections of requirements.yml, unpacked into collections/.
 
-They come out of the `ansible` wheel on PyPI, which holds them all, under a hash like everything else that the controller runs.
-Galaxy isn't asked: it would be a second source to reach and to trust, without hashes. What was unpacked is kept in the cache.
+They come out of the `ansible` wheel on PyPI, which holds them all, under a hash like everything else that the
+controller runs. Galaxy isn't asked: it would be a second source to reach and to trust, without hashes. What was
+unpacked is kept in the cache.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def unpack(wheel: Path, collections: Mapping[str, str], top: Path) -> None:
         found = version_in(folder(top, name))
         if found != version:
             raise StepFailed(
-                f"requirements.yml asks for {name} {version}, the wheel of requirements/collections.txt holds {found or 'none'};"
+                f"requirements.yml asks for {name} {version}, requirements/collections.txt brings {found or 'none'};"
                 " make the two agree"
             )
 
@@ -91,7 +92,15 @@ def download(step: Step, collections: Mapping[str, str], kept: Path) -> None:
     """Fetch the wheel and keep the wanted part of it; complete once it has its final name."""
     with tempfile.TemporaryDirectory(prefix="strandline-", dir=paths.cache()) as directory:
         step.say("download the ansible wheel (50 MB) and take the wanted collections out of it")
-        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "download", "--progress-bar=off"]
+        pip = [
+            sys.executable,
+            "-m",
+            "pip",
+            "--disable-pip-version-check",
+            "--no-input",
+            "download",
+            "--progress-bar=off",
+        ]
         only = ["--no-deps", "--only-binary=:all:", "--python-version=3.13"]
         step.run([*pip, *only, "--require-hashes", "-r", WHEEL, "--dest", directory])
         (wheel,) = Path(directory).glob("*.whl")

@@ -21,6 +21,7 @@ PACKAGES = (
     "mmdebstrap",
     "netavark",
     "nftables",
+    "openssh-client",
     "podman",
     "uidmap",
 )
@@ -41,7 +42,9 @@ def unsupported(release: dict[str, str]) -> str | None:
     if release.get("VERSION_ID") in SUPPORTED.get(release.get("ID", ""), ()):
         return None
     name = release.get("PRETTY_NAME", "an unknown system")
-    return f"This is {name}, and containers are set up on Debian 12, Debian 13 and Ubuntu 24.04 or newer only. Use one of these."
+    return (
+        f"This is {name}, and containers run on Debian 12, Debian 13 and Ubuntu 24.04 or newer only. Use one of these."
+    )
 
 
 def cgroup_v2(root: Path = Path("/sys/fs/cgroup")) -> bool:

@@ -11,10 +11,14 @@ from types import FrameType
 
 import click
 
-from strandline_cli import paths, podman, verbs
+from strandline_cli import doctor as doctor_
+from strandline_cli import paths, verbs
+from strandline_cli.demo import down, up
 from strandline_cli.errors import Refusal, StepFailed
 from strandline_cli.images import base
 from strandline_cli.progress import Progress
+from strandline_cli.testing import run as tests
+from strandline_cli.testing import scenarios
 
 INTERRUPTED = 130
 REFUSED = 2
@@ -23,6 +27,45 @@ REFUSED = 2
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 def cli() -> None:
     """Run a network of passive Internet sensors, from one machine."""
+
+
+@cli.command()
+@click.option("--down", "away", is_flag=True, help="Remove every trace of the demo, but keep the cache.")
+@click.option("--cache", is_flag=True, help="With --down: remove the cache and the images too.")
+def demo(away: bool, cache: bool) -> None:
+    """Run the whole network on this machine: from a scanner's packet to published feeds.
+
+    Interrupted or run again, it carries on from what is there.
+    """
+    if cache and not away:
+        raise click.UsageError("--cache belongs to --down: ./strandline demo --down --cache")
+    progress = Progress("demo")
+    if away:
+        down.down(progress, cache=cache)
+    else:
+        up.up(progress)
+
+
+@cli.command()
+@click.option(
+    "--fast", "tier", flag_value=tests.FAST, help="Lint, unit tests and patterndb rules only: under 2 minutes."
+)
+@click.option("--long", "tier", flag_value=tests.LONG, help="The tests marked long as well.")
+@click.option(
+    "-s", "--scenario", "only", multiple=True, help="Only this Molecule scenario; may be given more than once."
+)
+def test(tier: str | None, only: tuple[str, ...]) -> None:
+    """Prove that it works: lint, unit tests, patterndb rules, and the Molecule scenarios in containers."""
+    for name in only:
+        if name not in scenarios.names():
+            raise Refusal(f"There is no scenario {name}. There are: {', '.join(scenarios.names()) or 'none'}.")
+    sys.exit(tests.run(tier or tests.NORMAL, only))
+
+
+@cli.command()
+def doctor() -> None:
+    """Check this machine and say how to mend what is wrong."""
+    sys.exit(doctor_.run())
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})
@@ -83,6 +126,6 @@ def main() -> None:
     except OSError as error:
         print(f"strandline: {error.filename or 'A file'}: {error.strerror or error}.", file=sys.stderr)
         sys.exit(1)
-    except Exception:  # noqa: BLE001 - the last resort: no traceback for the operator
+    except Exception:  # the last resort: no traceback for the operator
         bug()
         sys.exit(1)

@@ -26,7 +26,7 @@ network_backend = "netavark"
 
 def settings(*, unified: bool) -> str:
     """Return our containers.conf(5) for this machine's kind of cgroups."""
-    runtime = "" if unified else "# A hybrid cgroup hierarchy: crun can't start systemd there.\nruntime = \"runc\"\n"
+    runtime = "" if unified else '# A hybrid cgroup hierarchy: crun can\'t start systemd there.\nruntime = "runc"\n'
     return SETTINGS.format(runtime=runtime)
 
 

@@ -1,7 +1,7 @@
 """Progress: which step, what it does, how long so far.
 
-On a terminal one line per step that moves; elsewhere plain lines, one at least every 15 seconds. Everything that a step's
-commands print goes to build/log/<verb>-<step>.log; the end of it is shown when the step fails.
+On a terminal one line per step that moves; elsewhere plain lines, one at least every 15 seconds. Everything that a
+step's commands print goes to build/log/<verb>-<step>.log; the end of it is shown when the step fails.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
-from rich.spinner import Spinner
 from rich.text import Text
 
 from strandline_cli.errors import StepFailed
@@ -27,7 +26,9 @@ from strandline_cli.paths import LOGS, ROOT, shown
 PLAIN_INTERVAL = 15.0  # seconds between progress lines where there is no terminal
 TAIL = 25  # lines of a failed step's log that are shown
 STOP_GRACE = 15.0  # seconds that an interrupted command has to end by itself
-NAME_WIDTH = 12
+WIDTH = 240  # characters of each of them
+NAME_WIDTH = 13
+SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 Watch = Callable[[str], "str | None"]
@@ -55,6 +56,15 @@ def ansible_task(line: str) -> str | None:
         return found.group(1)
     found = re.search(r"INFO\s+\S.*? [>➜] (\w+): Executing", line)
     return found.group(1) if found else None
+
+
+def telling(log: str) -> list[str]:
+    """Return the lines of a log that tell why it failed: from Ansible's last error on, else the last ones."""
+    lines = [line[:WIDTH] for line in (ESCAPES.sub("", raw).rstrip() for raw in log.splitlines()) if line]
+    for number, line in reversed(list(enumerate(lines))):
+        if re.match(r"(fatal|failed): \[|\[ERROR\]", line):
+            return lines[max(0, number - 1) : number + TAIL]
+    return lines[-TAIL:]
 
 
 class Step:
@@ -87,9 +97,9 @@ class Step:
     ) -> int:
         """Run a command from the top of the clone, its output in the step's log; return its exit code.
 
-        The output goes to a file rather than a pipe: a program that leaves something running in the background, as podman
-        does, would hold a pipe open for ever. Raises StepFailed when `check` is set and the command fails; a command that
-        takes longer than `timeout` seconds is ended and counts as failed.
+        The output goes to a file rather than a pipe: a program that leaves something running in the background, as
+        podman does, would hold a pipe open for ever. Raises StepFailed when `check` is set and the command fails; a
+        command that takes longer than `timeout` seconds is ended and counts as failed.
         """
         argv = [str(part) for part in command]
         with self.log.open("ab") as log:
@@ -142,17 +152,29 @@ class Step:
                 self.say(text)
                 return
 
-    def output(self, command: Sequence[str | Path]) -> str:
-        """Run a short command and return what it prints; its errors go to the log. Raises StepFailed when it fails."""
+    @staticmethod
+    def check(holds: bool, failure: str) -> None:
+        """Raise StepFailed unless the condition holds."""
+        if not holds:
+            raise StepFailed(failure)
+
+    def output(self, command: Sequence[str | Path], *, keep: bool = True) -> str:
+        """Run a short command and return what it prints; its errors go to the log, and with `keep` its output too.
+
+        Raises StepFailed when it fails.
+        """
         argv = [str(part) for part in command]
         with self.log.open("ab") as log:
             log.write(f"\n$ {' '.join(argv)}\n".encode())
             log.flush()
             try:
-                done = subprocess.run(argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, check=False)
+                done = subprocess.run(
+                    argv, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, check=False
+                )
             except OSError as error:
                 raise StepFailed(f"{argv[0]} can't be run: {error.strerror}") from error
-            log.write(done.stdout)
+            if keep:
+                log.write(done.stdout)
         if done.returncode != 0:
             raise StepFailed(f"{argv[0]} ended with {done.returncode}")
         return done.stdout.decode(errors="replace")
@@ -172,7 +194,9 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 class Progress:
     """Shows the steps of one verb."""
 
-    def __init__(self, verb: str, console: Console | None = None, interval: float = PLAIN_INTERVAL, logs: Path = LOGS) -> None:
+    def __init__(
+        self, verb: str, console: Console | None = None, interval: float = PLAIN_INTERVAL, logs: Path = LOGS
+    ) -> None:
         self.verb = verb
         self.console = console or Console(file=sys.stderr, highlight=False, soft_wrap=True)
         self.interval = interval
@@ -204,17 +228,14 @@ class Progress:
         self.console.print(line)
 
     def _tail(self, step: Step) -> None:
-        lines = [plain(line) for line in step.log.read_text(errors="replace").splitlines()]
-        for line in [line for line in lines if line][-TAIL:]:
+        for line in telling(step.log.read_text(errors="replace")):
             self.console.print(Text(f"  {line}", style="dim"))
         self.console.print(f"The whole output is in {shown(step.log)}", markup=False)
 
     @contextmanager
     def _live(self, step: Step) -> Iterator[None]:
-        spinner = Spinner("dots")
-
         def line() -> Text:
-            text = Text.assemble(spinner.render(time.monotonic()), " ")
+            text = Text(f"{SPINNER[int(time.monotonic() * 8) % len(SPINNER)]} ")
             text.append(f"{step.name:<{NAME_WIDTH}}", style="bold")
             text.append(f" {spent(step.seconds)}  {step.what}")
             if step.now:

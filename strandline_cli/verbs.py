@@ -38,7 +38,9 @@ def inventory_path(named: str) -> str:
         return named
     path = Path(named)
     if not path.exists():
-        raise Refusal(f"There is no inventory {named}. Name one that exists, or copy inventory/example to {named} and edit it.")
+        raise Refusal(
+            f"There is no inventory {named}. Name one that exists, or copy inventory/example to {named} and edit it."
+        )
     if path.is_dir() and not any(path.iterdir()):
         raise Refusal(f"The inventory {named} is empty. Copy the files of inventory/example into it and edit them.")
     return str(path.resolve())
@@ -60,13 +62,17 @@ def prepare_ansible(progress: Progress) -> None:
 def run_playbook(verb: PlaybookVerb, inventories: Sequence[str], extra: Sequence[str]) -> int:
     """Run a verb's playbook on the operator's terminal: Ansible may ask for a password and shows its own progress."""
     if not verb.playbook.exists():
-        raise Refusal(f"{paths.shown(verb.playbook)} is missing from this clone. Restore it with: git checkout -- playbooks")
+        raise Refusal(
+            f"{paths.shown(verb.playbook)} is missing from this clone. Restore it with: git checkout -- playbooks"
+        )
     places = [inventory_path(named) for named in inventories]
     prepare_ansible(Progress(verb.name))
     paths.LOGS.mkdir(parents=True, exist_ok=True)
     log = paths.LOGS / f"{verb.name}-ansible.log"
     env = {**os.environ, "ANSIBLE_LOG_PATH": str(log)}
-    code = subprocess.run(ansible_playbook(verb.playbook, places, extra), cwd=paths.ROOT, env=env, check=False).returncode
+    code = subprocess.run(
+        ansible_playbook(verb.playbook, places, extra), cwd=paths.ROOT, env=env, check=False
+    ).returncode
     if code != 0:
         print(f"strandline: {verb.name} ended with {code}. The whole output is in {paths.shown(log)}.", file=sys.stderr)
     return code
@@ -77,12 +83,14 @@ def command(verb: PlaybookVerb) -> click.Command:
 
     @click.command(
         verb.name,
-        help=f"{verb.help}\n\nWhat follows -- goes to ansible-playbook: ./strandline {verb.name} -i inventory/production"
-        " -- --limit ams1 --check --diff",
+        help=f"{verb.help}\n\nWhat follows -- goes to ansible-playbook: ./strandline {verb.name}"
+        " -i inventory/production -- --limit ams1 --check --diff",
         short_help=verb.help,
         context_settings={"ignore_unknown_options": True},
     )
-    @click.option("-i", "--inventory", "inventories", multiple=True, required=True, help="The network: inventory/production.")
+    @click.option(
+        "-i", "--inventory", "inventories", multiple=True, required=True, help="The network: inventory/production."
+    )
     @click.argument("extra", nargs=-1, type=click.UNPROCESSED)
     def run(inventories: tuple[str, ...], extra: tuple[str, ...]) -> None:
         sys.exit(run_playbook(verb, inventories, extra))

@@ -1,8 +1,8 @@
 """The base image, from Debian's packages by mmdebstrap, or from an image that STRANDLINE_BASE_IMAGE names.
 
-Its tag holds a hash of everything that goes into it and the week: the image is made again for each week's security updates.
-The mirror isn't part of the hash, for one machine uses one mirror. No container registry is asked unless the operator names
-an image: Debian's mirror is at hand on every Debian machine, a registry is one more thing to trust.
+Its tag holds a hash of everything that goes into it and the week: the image is made again for each week's security
+updates. The mirror isn't part of the hash, for one machine uses one mirror. No container registry is asked unless the
+operator names an image: Debian's mirror is at hand on every Debian machine, a registry is one more thing to trust.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ LEAVE_OUT = ("/usr/share/man/*", "/usr/share/locale/*", "/usr/share/doc/*")
 TIDY = """\
 set -e
 : > "$1/etc/machine-id"
-rm -rf "$1/etc/hostname" "$1/etc/resolv.conf" "$1/etc/apt/sources.list" "$1"/etc/ssh/ssh_host_* "$1"/var/lib/apt/lists/* \
-  "$1"/var/cache/apt/*.bin "$1"/var/log/*.log "$1"/var/log/apt/*
+rm -rf "$1/etc/hostname" "$1/etc/resolv.conf" "$1/etc/apt/sources.list" "$1"/etc/ssh/ssh_host_* \
+  "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*.bin "$1"/var/log/*.log "$1"/var/log/apt/*
 touch -d @0 "$1/var/lib/apt/lists"
 """
 CHANGES = ("CMD /sbin/init", "STOPSIGNAL SIGRTMIN+3", "ENV container=podman")
@@ -99,7 +99,7 @@ def from_packages(step: Step, name: str) -> None:
                 "--variant=apt",
                 "--mode=root",
                 f"--include={','.join(PACKAGES)}",
-                "--aptopt=APT::Install-Recommends false",
+                "--aptopt=Acquire::Languages none",
                 "--dpkgopt=force-unsafe-io",
                 *(f"--dpkgopt=path-exclude={pattern}" for pattern in LEAVE_OUT),
                 "--dpkgopt=path-include=/usr/share/doc/*/copyright",
@@ -118,7 +118,9 @@ def from_packages(step: Step, name: str) -> None:
 def from_image(step: Step, named: str, name: str) -> None:
     """Make the image from one of a registry."""
     if step.run(["podman", "pull", "--quiet", named], check=False, timeout=PULL_TIMEOUT) != 0:
-        raise StepFailed(f"the image {named} of STRANDLINE_BASE_IMAGE can't be pulled; unset it to build from Debian's packages instead")
+        raise StepFailed(
+            f"the image {named} of STRANDLINE_BASE_IMAGE can't be pulled; unset it to build from Debian's packages"
+        )
     with tempfile.TemporaryDirectory(prefix="strandline-", dir=paths.cache()) as directory:
         recipe = Path(directory) / "Containerfile"
         recipe.write_text(CONTAINERFILE.format(image=named, packages=" ".join(PACKAGES)))

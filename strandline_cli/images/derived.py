@@ -1,4 +1,4 @@
-"""Images on top of the base image, each from one directory with a Containerfile that begins with `ARG BASE` and `FROM ${BASE}`."""
+"""Images on top of the base image, each from a directory with a Containerfile (`ARG BASE`, `FROM ${BASE}`)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from strandline_cli.progress import Step
 
 SCANNER = paths.ROOT / "files" / "demo" / "scanner"
 PDBTOOL = paths.ROOT / "strandline_cli" / "images" / "pdbtool"
+IGNORED = paths.ROOT / "strandline_cli" / "images" / "containerignore"
 
 
 def digest(directory: Path, base: str) -> str:
-    """Return a hash of the base image's name and of each file's name, mode and content."""
+    """Return a hash of the base image's name and of each file's name, mode and content; tools' caches don't count."""
     state = hashlib.sha256(base.encode())
     for path in sorted(directory.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
+        name = path.relative_to(directory)
+        if path.is_file() and not any(part == "__pycache__" or part.startswith(".") for part in name.parts):
             content = hashlib.sha256(path.read_bytes()).hexdigest()
-            state.update(f"{path.relative_to(directory)}\0{path.stat().st_mode & 0o111:o}\0{content}\n".encode())
+            state.update(f"{name}\0{path.stat().st_mode & 0o111:o}\0{content}\n".encode())
     return state.hexdigest()[:12]
 
 
@@ -31,7 +33,16 @@ def ensure(step: Step, name: str, directory: Path, base: str) -> str:
     with (paths.cache() / "image.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not podman.image_exists(full):
-            step.run(["podman", "build", "--build-arg", f"BASE={base}", "--pull=never", "--tag", full, directory])
+            options: list[str | Path] = [
+                "--build-arg",
+                f"BASE={base}",
+                "--pull=never",
+                "--ignorefile",
+                IGNORED,
+                "--tag",
+                full,
+            ]
+            step.run(["podman", "build", *options, directory])
             for other in podman.image_tags(repository):
                 if other != full:
                     podman.ask("rmi", other)

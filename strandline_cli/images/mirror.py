@@ -61,11 +61,17 @@ def has_suite(address: str, suite: str) -> bool:
 def find() -> Mirror:
     """Return the mirror with those of its suites that exist. Raises StepFailed when it hasn't got Debian 13."""
     targets = subprocess.run(
-        ["apt-get", "indextargets", "--format", FORMAT, "Created-By: Packages"], capture_output=True, text=True, check=False
+        ["apt-get", "indextargets", "--format", FORMAT, "Created-By: Packages"],
+        capture_output=True,
+        text=True,
+        check=False,
     ).stdout
     archive, security = parse_targets(targets)
     wanted = ((archive, SUITE), (archive, f"{SUITE}-updates"), (security, f"{SUITE}-security"))
     suites = tuple(place for place in wanted if has_suite(*place))
     if not suites or suites[0] != wanted[0]:
-        raise StepFailed(f"the Debian mirror {archive} can't be reached or has no {SUITE}; name a mirror with it in this machine's apt sources")
+        raise StepFailed(
+            f"the Debian mirror {archive} can't be reached or lacks {SUITE};"
+            " name one that has it in this machine's apt sources"
+        )
     return Mirror(suites)

@@ -1,0 +1,85 @@
+"""The linters, each a command over the files that git knows."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from strandline_cli import paths
+
+
+@dataclass(frozen=True)
+class Linter:
+    """A linter: its name, what it looks at, its commands and their environment."""
+
+    name: str
+    what: str
+    commands: Sequence[Sequence[str]]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def tracked() -> list[str]:
+    """Return the clone's files, those not yet committed included and those that git ignores left out."""
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(listing, cwd=paths.ROOT, capture_output=True, text=True, check=True)
+    return [name for name in done.stdout.split("\0") if name and (paths.ROOT / name).is_file()]
+
+
+def is_python(name: str, first_line: bytes) -> bool:
+    """Say whether a file is Python: by its name, or by its first line for the programs without an ending."""
+    return name.endswith(".py") or (first_line.startswith(b"#!") and b"python" in first_line)
+
+
+def python_files() -> list[str]:
+    """Return the clone's Python files."""
+    found = []
+    for name in tracked():
+        with (paths.ROOT / name).open("rb") as file:
+            if is_python(name, file.readline(200)):
+                found.append(name)
+    return found
+
+
+def package_root(name: str) -> str:
+    """Return the directory from which a Python file is imported: the nearest one above it that isn't a package."""
+    directory = (paths.ROOT / name).parent
+    while (directory / "__init__.py").exists():
+        directory = directory.parent
+    return str(directory.relative_to(paths.ROOT))
+
+
+def module_name(name: str) -> str:
+    """Return the name under which a Python file is imported."""
+    return Path(name).with_suffix("").relative_to(package_root(name)).as_posix()
+
+
+def without_clashes(names: Sequence[str]) -> list[list[str]]:
+    """Return the files in as few lists as possible, none of which has two files that are the same module.
+
+    Each directory of tests has its own conftest, and mypy can look at one of them only at a time.
+    """
+    lists: list[dict[str, str]] = []
+    for name in names:
+        module = module_name(name)
+        fitting = next((modules for modules in lists if module not in modules), None)
+        if fitting is None:
+            lists.append(fitting := {})
+        fitting[module] = name
+    return [list(modules.values()) for modules in lists]
+
+
+def linters() -> list[Linter]:
+    """Return the linters with the files that each looks at."""
+    python = python_files()
+    yaml = [name for name in tracked() if name.endswith((".yml", ".yaml"))]
+    roots = ":".join(sorted({package_root(name) for name in python}))
+    mypy = [["mypy", "--explicit-package-bases", "--scripts-are-modules", *names] for names in without_clashes(python)]
+    return [
+        Linter("ruff", f"Check {len(python)} Python files", [["ruff", "check", "--quiet", *python]]),
+        Linter("format", "Check how they are formatted", [["ruff", "format", "--check", *python]]),
+        Linter("mypy", "Check their types", mypy, {"MYPYPATH": roots}),
+        Linter("yamllint", f"Check {len(yaml)} YAML files", [["yamllint", "--strict", *yaml]]),
+        Linter("ansible-lint", "Check roles and playbooks, production profile", [["ansible-lint", "--offline", "-q"]]),
+    ]

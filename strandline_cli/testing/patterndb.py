@@ -1,0 +1,34 @@
+"""The patterndb rules against the messages that they carry, by the syslog-ng that the collector will run."""
+
+from __future__ import annotations
+
+from strandline_cli import paths
+from strandline_cli.images import base, derived
+from strandline_cli.progress import Step
+from strandline_cli.verbs import ansible_playbook
+
+RENDERED = paths.BUILD / "test" / "patterndb.xml"
+PLAYBOOK = paths.SHARED / "patterndb.yml"
+
+
+def run(step: Step) -> None:
+    """Render the rules as the collector's role does and test them in a container. Raises StepFailed."""
+    RENDERED.parent.mkdir(parents=True, exist_ok=True)
+    step.say("render the rules from files/catalogue/events.yml")
+    step.run(ansible_playbook(PLAYBOOK, ["localhost,"], [f"--extra-vars=patterndb_file={RENDERED}"]))
+    image = derived.ensure(step, "pdbtool", derived.PDBTOOL, base.ensure(step))
+    step.say("pdbtool test")
+    mounted = "/patterndb.xml"
+    step.run(
+        [
+            "podman",
+            "run",
+            "--rm",
+            "--network=none",
+            f"--volume={RENDERED}:{mounted}:ro",
+            image,
+            "pdbtool",
+            "test",
+            mounted,
+        ]
+    )

@@ -1,0 +1,105 @@
+"""The tiers of `./strandline test`, phase by phase; a phase that fails doesn't stop the next."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from strandline_cli import checks, galaxy, host, paths, podman
+from strandline_cli.errors import StepFailed
+from strandline_cli.images import base, derived
+from strandline_cli.progress import Progress, Step
+from strandline_cli.testing import junit, lint, patterndb, scenarios
+from strandline_cli.testing.junit import Counts
+from strandline_cli.testing.lint import Linter
+
+UNITS = scenarios.REPORTS / "units.xml"
+FAST, NORMAL, LONG = "fast", "normal", "long"
+
+
+class Account:
+    """What passed and failed so far. A lint phase is no test: passed it adds nothing, failed it adds one failure."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.total = Counts()
+        self.failed: list[str] = []
+
+    def phase(self, name: str, what: str, body: Callable[[Step], None], report: Path | None = None) -> None:
+        """Run a phase; count its tests, and the phase itself as one failure if it failed without a failed test."""
+        ended_well = True
+        try:
+            with self.progress.step(name, what) as step:
+                body(step)
+        except StepFailed:
+            ended_well = False
+        counts = (junit.read(report) if report else Counts()) or Counts()
+        self.total += counts
+        if report:
+            self.failed += [f"{name}: {failure}" for failure in junit.failures(report)]
+        if not ended_well and not counts.failed:
+            self.total += Counts(failed=1)
+            self.failed.append(name)
+
+
+def check(step: Step, linter: Linter) -> None:
+    """Run a linter's commands, all of them even when one finds something."""
+    codes = [step.run(command, env={**linter.environment, "NO_COLOR": "1"}, check=False) for command in linter.commands]
+    step.check(not any(codes), "found something to mend")
+
+
+def units(step: Step, tier: str) -> None:
+    """Run the unit tests."""
+    UNITS.parent.mkdir(parents=True, exist_ok=True)
+    UNITS.unlink(missing_ok=True)
+    chosen = [] if tier == LONG else ["-m", "not long"]
+    step.run(
+        [sys.executable, "-m", "pytest", "tests", "-q", *chosen, f"--junitxml={UNITS}", "-o", "junit_family=xunit2"]
+    )
+    counts = junit.read(UNITS)
+    step.say(f"{counts.passed} passed." if counts else "")
+
+
+def prepare(progress: Progress, *, scanner: bool) -> None:
+    """Make what the phases need. Raises StepFailed: without it there is nothing to test with."""
+    with progress.step("packages", "Install what this machine lacks") as step:
+        host.install_packages(step)
+    with progress.step("collections", "Unpack Ansible's collections") as step:
+        galaxy.ensure(step)
+    with progress.step("images", "Build the images that the hosts start from") as step:
+        base_image = base.ensure(step)
+        if scanner:
+            derived.ensure_scanner(step, base_image)
+
+
+def run(tier: str, only: tuple[str, ...]) -> int:
+    """Run a tier, or only some of its scenarios; print the account and return the exit code."""
+    began = time.monotonic()
+    progress = Progress("test")
+    checks.require(checks.before_containers())
+    podman.prepare_environment()
+    account = Account(progress)
+    chosen = only or (() if tier == FAST else tuple(scenarios.names()))
+    prepare(progress, scanner=bool(chosen))
+    if not only:
+        for linter in lint.linters():
+            account.phase(linter.name, linter.what, partial(check, linter=linter))
+        account.phase("units", "Run the unit tests", partial(units, tier=tier), UNITS)
+        account.phase("patterndb", "Test the patterndb rules with pdbtool", patterndb.run)
+    for name in chosen:
+        account.phase(
+            name,
+            f"Run the scenario {name} in containers",
+            partial(scenarios.run, name=name, tier=tier),
+            scenarios.report(name),
+        )
+    for failure in account.failed:
+        print(f"FAILED {failure}")
+    if account.failed:
+        print(f"The whole output is in {paths.shown(paths.LOGS)}/test-*.log")
+    sys.stderr.flush()
+    print(junit.closing_line(account.total, time.monotonic() - began), flush=True)
+    return 1 if account.failed or not account.total.passed else 0
