@@ -72,8 +72,6 @@ class Flow:
     bytes: int = 0
     established: bool = False
     """TCP: our side finished the handshake, so the sensor's kernel has a connection to accept."""
-    reset: bool = False
-    """TCP: our side ended it with RST, which can take it from the sensor's queue before it is accepted."""
     sent: Stream = field(default_factory=Stream)
     received: Stream = field(default_factory=Stream)
     datagrams: list[Datagram] = field(default_factory=list)
@@ -182,6 +180,5 @@ class Capture:
             flow.received.add(seq, data)
             return
         flow.established |= bool(flags & ACK) and not flags & RST and flow.received.start is not None
-        flow.reset |= bool(flags & RST)
         flow.bytes += len(data)
         flow.sent.add(seq, data)

@@ -64,9 +64,9 @@ class _Claim:
     action: str
 
 
-def parse(line_or_time: str) -> datetime:
+def parse(time: str) -> datetime:
     """ISO 8601 with `Z`."""
-    return datetime.fromisoformat(line_or_time)
+    return datetime.fromisoformat(time)
 
 
 def _endpoints(row: Row) -> Endpoints:
@@ -80,13 +80,12 @@ def _differences(expected: Row, row: Row, tolerance: timedelta) -> list[str]:
         for name in ("sensor", "verified")
         if row.get(name) != expected[name]
     ]
-    if expected["data"] is not None:
-        have, want = row.get("data") or {}, expected["data"]
-        found += [
-            f"{name} {have.get(name)!r} instead of {want.get(name)!r}"
-            for name in sorted(have.keys() | want.keys())
-            if have.get(name) != want.get(name)
-        ]
+    have, want = row.get("data") or {}, expected["data"]
+    found += [
+        f"{name} {have.get(name)!r} instead of {want.get(name)!r}"
+        for name in sorted(have.keys() | want.keys())
+        if have.get(name) != want.get(name)
+    ]
     early, late = parse(expected["not_before"]) - tolerance, parse(expected["not_after"]) + tolerance
     if not early <= parse(row["ts"]) <= late:
         found.append(f"ts {row['ts']} not within {expected['not_before']} .. {expected['not_after']}")
@@ -103,24 +102,28 @@ def _show(row: Row) -> str:
 def _join(claims: list[_Claim], rows: list[Row], tolerance: timedelta, report: Report) -> None:
     """Match the rows and the claims of the same endpoints."""
     right: list[Row] = []
-    for required in (True, False):
-        for claim in [c for c in claims if c.row["required"] is required]:
-            row = next((r for r in rows if not _differences(claim.row, r, tolerance)), None)
-            if row is not None:
-                rows.remove(row)
-                claims.remove(claim)
-                right.append(row)
-                report.matched += 1
-    for claim in [c for c in claims if c.row["required"]]:
+    for claim in list(claims):
+        row = next((r for r in rows if not _differences(claim.row, r, tolerance)), None)
+        if row is not None:
+            rows.remove(row)
+            claims.remove(claim)
+            right.append(row)
+            report.matched += 1
+    for row in [r for r in rows if any(_same(r, other) for other in right)]:
+        rows.remove(row)
+        report.double.append(_show(row))
+    for claim in claims:
         if not rows:
             report.missing.append(f"{claim.action}: {_show(claim.row)}")
             continue
         row = min(rows, key=lambda r: len(_differences(claim.row, r, tolerance)))
         rows.remove(row)
         report.wrong.append(f"{claim.action}: {_show(row)}: " + "; ".join(_differences(claim.row, row, tolerance)))
-    for row in rows:
-        same = any(r.get("data") == row.get("data") and r.get("sensor") == row.get("sensor") for r in right)
-        (report.double if same else report.unexpected).append(_show(row))
+    report.unexpected += [_show(row) for row in rows]
+
+
+def _same(one: Row, other: Row) -> bool:
+    return bool(one.get("data") == other.get("data") and one.get("sensor") == other.get("sensor"))
 
 
 def compare(record: Iterable[Row], rows: Iterable[Row], tolerance: timedelta = TOLERANCE) -> Report:

@@ -1,7 +1,6 @@
 """From what was seen on the wire, and from what a client says it did inside encryption, to the rows that must exist.
 
-A row that may but need not exist (`required` False) is one of these, and no other:
-- a connection to the SIP or VNC port on which nothing was said: whether silence is an event is the listener's choice.
+Every connection and every datagram leaves a trace: also one that says nothing, or nonsense.
 """
 
 from __future__ import annotations
@@ -16,6 +15,8 @@ from . import wire
 from .capture import Flow
 
 Data = dict[str, str | int]
+SILENT: Data = {"reason": "closed", "data": ""}
+"""A connection that the scanner closed without a word."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,7 @@ class Expected:
     not_before: str
     not_after: str
     verified: bool
-    data: Data | None
-    """None: only the trusted addresses are known."""
-    required: bool = True
+    data: Data
 
 
 def utc(nanoseconds: int) -> str:
@@ -116,9 +115,8 @@ class Deriver:
         self,
         flow: Flow,
         event: str,
-        data: Data | None,
+        data: Data,
         *,
-        required: bool = True,
         time: int | None = None,
         verified: bool | None = None,
     ) -> Expected:
@@ -134,7 +132,6 @@ class Deriver:
             not_after=utc(time or flow.last),
             verified=flow.proto == "tcp" if verified is None else verified,
             data=data,
-            required=required,
         )
 
     def _ssh(self, flow: Flow, attempts: Sequence[Attempt]) -> list[Expected]:
@@ -178,29 +175,22 @@ class Deriver:
             self.nonces |= {(flow.saddr, nonce) for nonce in wire.nonces(flow.received.data())}
             messages = wire.sip_messages(flow.sent.data())
             if not messages:
-                return [self._row(flow, "sip.malformed", None, required=False)]
+                return [self._row(flow, "sip.malformed", SILENT)]
             return [row for message in messages for row in self._request(flow, message, None)]
         rows = []
         for datagram in flow.datagrams:
             if not datagram.sent:
                 self.nonces |= {(flow.saddr, nonce) for nonce in wire.nonces(datagram.payload)}
-            elif datagram.payload.strip(b"\r\n\0"):  # else a keep-alive (RFC 5626, section 3.5.1)
+            else:
                 rows += self._request(flow, datagram.payload, datagram.time)
         return rows
 
     def _request(self, flow: Flow, raw: bytes, time: int | None) -> list[Expected]:
         message = wire.sip(raw)
         if message is None:
-            reason = "response" if raw.startswith(b"SIP/") else "garbage"
+            reason = "response" if raw.lstrip(b"\r\n").startswith(b"SIP/") else "garbage"
             return [self._row(flow, "sip.malformed", {"reason": reason, **wire.value("data", raw)}, time=time)]
-        length, digest = message.length(), message.digest()
-        malformed = (
-            "version" if message.version != b"SIP/2.0"
-            else "headers" if not message.complete
-            else "via" if b"via" not in message.headers
-            else "length" if length is not None and length > len(message.body)
-            else "-"
-        )  # fmt: skip
+        digest = message.digest()
         values = {
             "method": message.method,
             "uri": message.uri,
@@ -211,7 +201,7 @@ class Deriver:
             "auth_user": digest.get(b"username", b""),
             **{f"auth_{name}": digest.get(name.encode(), b"") for name in ("realm", "nonce", "uri", "response")},
         }
-        data: Data = {"malformed": malformed}
+        data: Data = {"malformed": message.malformed(stream=flow.proto == "tcp")}
         for name, raw_value in values.items():
             data |= wire.value(name, raw_value)
         verified = flow.proto == "tcp" or (flow.saddr, values["auth_nonce"]) in self.nonces
@@ -220,7 +210,7 @@ class Deriver:
     def _vnc(self, flow: Flow) -> list[Expected]:
         sent, received = flow.sent.data(), flow.received.data()
         if not sent:
-            return [self._row(flow, "vnc.malformed", None, required=False)]
+            return [self._row(flow, "vnc.malformed", SILENT)]
         session = wire.rfb(sent, received)
         if session is None:
             return [self._row(flow, "vnc.malformed", {"reason": "garbage", **wire.value("data", sent)})]

@@ -74,7 +74,7 @@ class Player:
         self._out, self._lock = out, threading.Lock()
         self._until = time.monotonic() + deadline
         self._done = self._all = 0
-        self.failed = 0
+        self.failed = self.expected = 0
         self._record: Callable[[dict[str, Any]], None] = lambda _: None
 
     def play(self, record: TextIO, rounds: int) -> None:
@@ -104,7 +104,16 @@ class Player:
             time.sleep(SETTLE)
             dropped = capture.close()
             shutil.rmtree(work, ignore_errors=True)
-        write({"kind": "end", "end": expect.utc(time.time_ns()), "dropped": dropped, "failed": self.failed})
+        write(
+            {
+                "kind": "end",
+                "start": expect.utc(start),
+                "end": expect.utc(time.time_ns()),
+                "dropped": dropped,
+                "failed": self.failed,
+                "expected": self.expected,
+            }
+        )
 
     def _of(self, play: Play) -> list[Action]:
         return [action for action in self.actions if action.where == "each" or play.first]
@@ -157,9 +166,9 @@ class Player:
         with self._lock:
             self._done += 1
             self.failed += bool(reason)
-            must = sum(row.required for row in rows)
+            self.expected += len(rows)
             status = f"FAILED {reason}" if reason else "ok"
-            line = f"{self._done}/{self._all} {action.name} {outcome.tool} {saddr} -> {play.daddr} {must} {status}"
+            line = f"{self._done}/{self._all} {action.name} {outcome.tool} {saddr} -> {play.daddr} {len(rows)} {status}"
             print(line, file=self._out, flush=True)
 
 
@@ -190,7 +199,7 @@ def shortfall(
     if outcome.attempts and connections != len(outcome.attempts):
         return f"{connections} SSH connections where the client tells of {len(outcome.attempts)}"
     for event, data in action.least:
-        if not any(row.event == event and row.data is not None and data.items() <= row.data.items() for row in rows):
+        if not any(row.event == event and data.items() <= row.data.items() for row in rows):
             return f"no {event} with {dict(data)} was sent"
     return ""
 

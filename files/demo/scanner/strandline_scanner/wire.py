@@ -185,9 +185,24 @@ class SipMessage:
         text = self.headers.get(b"content-length", b"")
         return int(text) if re.fullmatch(rb"[0-9]{1,9}", text) else None
 
+    def malformed(self, stream: bool) -> str:
+        """What is wrong with it, as the event says it: RFC 3261, sections 7.1, 8.1.1 and, for the length, 18.3."""
+        length, cseq = self.length(), self.headers.get(b"cseq", b"").split()
+        mandatory = (self.headers.get(name) for name in (b"from", b"to", b"call-id", b"cseq"))
+        wrong = {
+            "length": b"content-length" in self.headers and length is None
+            or length is None and stream
+            or length is not None and length > len(self.body),
+            "via": not self.headers.get(b"via", b"").startswith(b"SIP/"),
+            "version": self.version != b"SIP/2.0",
+            "headers": not self.complete or not all(mandatory) or len(cseq) != 2 or cseq[1] != self.method,
+        }
+        return "+".join(name for name, is_wrong in wrong.items() if is_wrong) or "-"
+
 
 def sip(raw: bytes) -> SipMessage | None:
     """Read one SIP request; None when the first line is no request line."""
+    raw = raw.lstrip(b"\r\n")
     start = REQUEST_LINE.match(raw)
     if not start:
         return None

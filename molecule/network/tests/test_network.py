@@ -1,0 +1,246 @@
+"""The hosts as a whole: up, quiet, small, and closed to everybody but the administrator."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import INVENTORY, ROOT, Inventory, Machine, poll
+
+ADMIN_PORT = 20022
+PSS_MAX = 80 * 1024
+"""KiB of a whole idle sensor."""
+
+
+def test_systemd_is_running(inventory: Inventory) -> None:
+    """No unit failed on any host."""
+    for machine in inventory.machines:
+        state = poll(lambda m=machine: (s := m.run("systemctl", "is-system-running").stdout.strip()) != "starting" and s)
+        assert state == "running", f"{machine.name}: {state}\n{machine.journal()}"
+
+
+def test_check_mode_shows_no_difference() -> None:
+    """`--check --diff` on what was provisioned finds nothing to do."""
+    environment = {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "ANSIBLE_CALLBACKS_ENABLED": "",
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_FORCE_COLOR": "0",
+    }
+    done = subprocess.run(
+        ["ansible-playbook", "--inventory", str(INVENTORY), "--check", "--diff", "playbooks/site.yml"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    tasks = "\n".join(
+        block for block in done.stdout.split("\n\n") if re.search(r"^(changed|fatal|failed):", block, re.MULTILINE)
+    )
+    assert done.returncode == 0, f"{tasks}\n{done.stderr}"
+    recap = dict(re.findall(r"^(\S+)\s+: .*?changed=(\d+)", done.stdout, re.MULTILINE))
+    assert recap and set(recap.values()) == {"0"}, tasks
+
+
+# --- ports ---
+
+
+def wanted_ports(machine: Machine, inventory: Inventory, catalogue: dict[str, Any]) -> set[tuple[str, int]]:
+    """What may listen for others on a host, by what it is for."""
+    ports = {("tcp", ADMIN_PORT)}
+    if machine in inventory.members("sensors"):
+        ports |= {(p["proto"], p["port"]) for listener in catalogue["listeners"].values() for p in listener["ports"]}
+    if machine in inventory.members("collectors"):
+        ports |= {("tcp", 6514), ("tcp", 5432)}
+    if machine in inventory.members("publishers"):
+        ports |= {("tcp", 80)}
+    return ports
+
+
+def listening(machine: Machine) -> dict[tuple[str, int], str]:
+    """Sockets that take packets from other hosts, with their processes."""
+    found = {}
+    for line in machine.check("ss", "-Hlntup").splitlines():
+        proto, _, _, _, local, *rest = line.split()
+        address, port = local.rsplit(":", 1)
+        if not address.strip("[]").startswith(("127.", "::1")) and "%lo" not in address:
+            found[proto, int(port)] = " ".join(rest[1:])
+    return found
+
+
+def test_nothing_else_listens(anyhost: Machine, inventory: Inventory, catalogue: dict[str, Any]) -> None:
+    """Exactly the wanted ports are open inside the host, whatever the firewall hides."""
+    found = listening(anyhost)
+    assert set(found) == wanted_ports(anyhost, inventory, catalogue), found
+
+
+def test_only_the_wanted_ports_answer(sensor: Machine, scanner: Machine, inventory: Inventory, catalogue: dict[str, Any]) -> None:
+    """Every TCP port of every address, tried from outside."""
+    wanted = {port for proto, port in wanted_ports(sensor, inventory, catalogue) if proto == "tcp"}
+    for address in sensor.addresses:
+        out = scanner.check(
+            "nmap", "-n", "-Pn", "-sS", "-p-", "--min-rate", "15000", "--max-retries", "2", "-oG", "-", address, seconds=180
+        )
+        assert {int(port) for port in re.findall(r"(\d+)/open/tcp", out)} == wanted, out
+
+
+# --- memory ---
+
+PSS = r"""
+import pathlib
+total = 0
+for process in pathlib.Path("/proc").glob("[0-9]*"):
+    try:
+        name = (process / "comm").read_text().strip()
+        pss = next(int(l.split()[1]) for l in (process / "smaps_rollup").read_text().splitlines() if l.startswith("Pss:"))
+    except (OSError, StopIteration):
+        continue
+    if int(process.name) != __import__("os").getpid():
+        print(f"{pss:8} KiB  {name}")
+        total += pss
+print(total)
+"""
+
+
+def test_an_idle_sensor_is_small(sensor: Machine) -> None:
+    """PSS of all processes, after the scan, at rest."""
+    *processes, total = sensor.check("python3", "-c", PSS).splitlines()
+    print(f"\n{sensor.name}: {int(total) / 1024:.1f} MiB PSS in {len(processes)} processes")
+    print("\n".join(sorted(processes, reverse=True)[:12]))
+    assert int(total) <= PSS_MAX
+
+
+# --- the two sshds ---
+
+
+def ssh(target: str, port: int, *options: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run `true` over SSH from this machine, without anything of the user's own."""
+    argv = ["ssh", "-F", "none", "-p", str(port), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
+    argv += ["-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "ConnectTimeout=10", *options, target, "true"]
+    return subprocess.run(
+        argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})}
+    )
+
+
+@pytest.fixture(scope="module")
+def admin_key() -> Path:
+    """The administrator's private key, whose public half is authorised for root on each host: see ../prepare.yml."""
+    return ROOT / "build" / "molecule" / "network" / "admin_key"
+
+
+@pytest.fixture
+def password(sensor: Machine) -> Iterator[str]:
+    """A password that root really has on the sensor, for the time of a test."""
+    shadow = sensor.check("getent", "shadow", "root").split(":")[1]
+    secret = secrets.token_hex(12)
+    sensor.check("chpasswd", stdin=f"root:{secret}\n")
+    yield secret
+    sensor.check("usermod", "--password", shadow, "root")
+
+
+@pytest.fixture
+def askpass(tmp_path: Path, password: str) -> dict[str, str]:
+    """An environment in which ssh's prompts are answered with the password."""
+    program = tmp_path / "askpass"
+    program.write_text(f"#!/bin/sh\necho {shlex.quote(password)}\n")
+    program.chmod(0o700)
+    return {"SSH_ASKPASS": str(program), "SSH_ASKPASS_REQUIRE": "force", "DISPLAY": "none"}
+
+
+def test_the_right_key_opens_the_admin_port_alone(sensor: Machine, admin_key: Path) -> None:
+    """The same account, the same key: accepted on the admin port, refused on port 22."""
+    for address in sensor.addresses:
+        key = ("-i", str(admin_key), "-o", "PreferredAuthentications=publickey")
+        admin = ssh(f"root@{address}", ADMIN_PORT, *key)
+        assert admin.returncode == 0, admin.stderr
+        listener = ssh(f"root@{address}", 22, *key)
+        assert listener.returncode == 255
+        assert "Permission denied" in listener.stderr
+
+
+STOCK = """
+Port 20222
+ListenAddress 127.0.0.1
+PermitRootLogin yes
+PasswordAuthentication yes
+UsePAM yes
+"""
+
+
+def test_the_right_password_opens_nothing(sensor: Machine, password: str, askpass: dict[str, str]) -> None:
+    """A password that Debian's own sshd takes on the same host is refused on port 22, by both methods."""
+    sensor.check("sh", "-c", "cat > /run/stock_sshd_config", stdin=STOCK)
+    sensor.check("sh", "-c", "cat > /run/askpass && chmod 700 /run/askpass", stdin=f"#!/bin/sh\necho {password}\n")
+    sensor.check("systemd-run", "--unit=stock-sshd", "--collect", "/usr/sbin/sshd", "-D", "-f", "/run/stock_sshd_config")
+    try:
+        argv = [
+            "env", "SSH_ASKPASS=/run/askpass", "SSH_ASKPASS_REQUIRE=force", "ssh", "-F", "none", "-p", "20222",
+            "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "PreferredAuthentications=password",
+            "root@127.0.0.1", "true",
+        ]  # fmt: skip
+        done = poll(lambda: (d := sensor.run(*argv)).returncode == 0 and d or None, seconds=10)
+        assert done, f"the password is not root's: {sensor.run(*argv).stderr}"
+    finally:
+        sensor.run("systemctl", "stop", "stock-sshd")
+        sensor.run("rm", "-f", "/run/stock_sshd_config", "/run/askpass")
+    for method in ("password", "keyboard-interactive"):
+        listener = ssh(
+            f"root@{sensor.addresses[0]}", 22, "-o", f"PreferredAuthentications={method}",
+            "-o", "NumberOfPasswordPrompts=1", "-o", "PubkeyAuthentication=no", env=askpass,
+        )  # fmt: skip
+        assert listener.returncode == 255
+        assert "Permission denied" in listener.stderr
+
+
+# --- no way out ---
+
+CONNECT = """
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=3)
+except OSError as error:
+    print("closed", error)
+else:
+    print("open")
+"""
+
+
+def listener_users(sensor: Machine) -> set[str]:
+    """Accounts under which a sensor's listeners run: of every process that holds one of their ports, but root's."""
+    pids = set(re.findall(r"pid=(\d+)", " ".join(listening(sensor).values())))
+    users = {sensor.check("stat", "-c", "%u", f"/proc/{pid}").strip() for pid in pids}
+    return users - {"0"}
+
+
+def test_a_listener_can_connect_to_nobody(sensor: Machine, scanner: Machine, collector: Machine) -> None:
+    """What takes over a listener finds no way out, not even to the collector's ports."""
+    users = listener_users(sensor)
+    assert len(users) >= 3, users
+    scanner.check("systemd-run", "--unit=exit", "--collect", "python3", "-m", "http.server", "8000")
+    try:
+        here = ["python3", "-c", CONNECT, scanner.addresses[0], "8000"]
+        assert poll(lambda: subprocess.run(here, capture_output=True, text=True, check=True).stdout == "open\n", seconds=10)
+        for user in sorted(users):
+            for address, port in ((scanner.addresses[0], 8000), (collector.addresses[0], 6514), (collector.addresses[0], 5432)):
+                argv = ["setpriv", f"--reuid={user}", "--clear-groups", "python3", "-c", CONNECT, address, str(port)]
+                assert sensor.check(*argv).startswith("closed"), f"user {user} reached {address}:{port}"
+        # Root as well reaches only what the sensor is for.
+        assert sensor.check("python3", "-c", CONNECT, scanner.addresses[0], "8000").startswith("closed")
+        assert sensor.check("python3", "-c", CONNECT, collector.addresses[0], "6514") == "open\n"
+    finally:
+        scanner.run("systemctl", "stop", "exit")
+
+
+def test_the_clock_is_utc(anyhost: Machine) -> None:
+    """Local time is UTC, and a time daemon runs."""
+    assert anyhost.check("date", "+%z").strip() == "+0000"
+    assert anyhost.host.service("chrony").is_running
