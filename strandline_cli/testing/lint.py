@@ -9,6 +9,9 @@ from pathlib import Path
 
 from strandline_cli import paths
 
+NAMESPACES = (paths.ROOT / "filter_plugins", paths.ROOT / "tests")
+"""Directories without an __init__.py that are imported from the top of the clone by their own name."""
+
 
 @dataclass(frozen=True)
 class Linter:
@@ -47,6 +50,8 @@ def package_root(name: str) -> str:
     directory = (paths.ROOT / name).parent
     while (directory / "__init__.py").exists():
         directory = directory.parent
+    if directory in NAMESPACES:
+        return "."
     return str(directory.relative_to(paths.ROOT))
 
 
