@@ -30,9 +30,16 @@ def fleet_peers(names: Iterable[str], hostvars: Mapping[str, Any], certificates_
     return peers
 
 
+def fleet_endpoints(peers: Iterable[Mapping[str, Any]], **extra: Any) -> list[dict[str, Any]]:
+    """Peers as something to connect to or to be connected from: name, first address, certificate, and ``extra`` for each."""
+    return [
+        {"name": peer["name"], "address": peer["addresses"][0], "certificate": peer["certificate"], **extra} for peer in peers
+    ]
+
+
 class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, Any]:
         """Return the filters by the name under which templates use them."""
-        return {"fleet_peers": fleet_peers}
+        return {"fleet_peers": fleet_peers, "fleet_endpoints": fleet_endpoints}
