@@ -2,8 +2,9 @@
 """Bring the database's schema up to date: run the numbered SQL files that have not been run yet.
 
 Each file `NNNN_name.sql` runs in a transaction of its own as the database's owner, together with the row in
-strandline_migration.applied that remembers it. A file that was run is never run again, and must never change: its SHA-256 is kept
-and compared. Prints one line `applied NNNN_name.sql` for each file it runs, `pending NNNN_name.sql` with --check.
+strandline_migration.applied that remembers it. A file that was run is never run again, and must never change: its
+SHA-256 is kept and compared. Prints one line `applied NNNN_name.sql` for each file it runs, with --check one line
+`pending NNNN_name.sql` for each that it would run.
 """
 
 from __future__ import annotations
