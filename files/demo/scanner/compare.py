@@ -17,7 +17,9 @@ def main() -> int:
     parser.add_argument("--record", type=Path, required=True, help="the scanner's record")
     parser.add_argument("--rows", type=Path, required=True, help="rows as compare.QUERY gives them")
     options = parser.parse_args()
-    record, rows = (map(json.loads, path.read_text(encoding="utf-8").splitlines()) for path in (options.record, options.rows))
+    record, rows = (
+        map(json.loads, path.read_text(encoding="utf-8").splitlines()) for path in (options.record, options.rows)
+    )
     report = compare(record, rows)
     print(report.text())
     return 0 if report.ok else 1

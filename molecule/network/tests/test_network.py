@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import INVENTORY, ROOT, Inventory, Machine, poll
+from machines import ADMIN_KEY, INVENTORY, ROOT, Inventory, Machine, poll
 
 ADMIN_PORT = 20022
 PSS_MAX = 80 * 1024
@@ -22,8 +22,8 @@ PSS_MAX = 80 * 1024
 def test_systemd_is_running(inventory: Inventory) -> None:
     """No unit failed on any host."""
     for machine in inventory.machines:
-        state = poll(lambda m=machine: (s := m.run("systemctl", "is-system-running").stdout.strip()) != "starting" and s)
-        assert state == "running", f"{machine.name}: {state}\n{machine.journal()}"
+        poll(lambda one=machine: one.state() != "starting")  # type: ignore[misc]
+        assert machine.state() == "running", machine.journal()
 
 
 def test_check_mode_shows_no_difference() -> None:
@@ -48,7 +48,7 @@ def test_check_mode_shows_no_difference() -> None:
     )
     assert done.returncode == 0, f"{tasks}\n{done.stderr}"
     recap = dict(re.findall(r"^(\S+)\s+: .*?changed=(\d+)", done.stdout, re.MULTILINE))
-    assert recap and set(recap.values()) == {"0"}, tasks
+    assert set(recap.values()) == {"0"}, tasks
 
 
 # --- ports ---
@@ -83,12 +83,26 @@ def test_nothing_else_listens(anyhost: Machine, inventory: Inventory, catalogue:
     assert set(found) == wanted_ports(anyhost, inventory, catalogue), found
 
 
-def test_only_the_wanted_ports_answer(sensor: Machine, scanner: Machine, inventory: Inventory, catalogue: dict[str, Any]) -> None:
+def test_only_the_wanted_ports_answer(
+    sensor: Machine, scanner: Machine, inventory: Inventory, catalogue: dict[str, Any]
+) -> None:
     """Every TCP port of every address, tried from outside."""
     wanted = {port for proto, port in wanted_ports(sensor, inventory, catalogue) if proto == "tcp"}
     for address in sensor.addresses:
         out = scanner.check(
-            "nmap", "-n", "-Pn", "-sS", "-p-", "--min-rate", "15000", "--max-retries", "2", "-oG", "-", address, seconds=180
+            "nmap",
+            "-n",
+            "-Pn",
+            "-sS",
+            "-p-",
+            "--min-rate",
+            "15000",
+            "--max-retries",
+            "2",
+            "-oG",
+            "-",
+            address,
+            seconds=180,
         )
         assert {int(port) for port in re.findall(r"(\d+)/open/tcp", out)} == wanted, out
 
@@ -101,7 +115,8 @@ total = 0
 for process in pathlib.Path("/proc").glob("[0-9]*"):
     try:
         name = (process / "comm").read_text().strip()
-        pss = next(int(l.split()[1]) for l in (process / "smaps_rollup").read_text().splitlines() if l.startswith("Pss:"))
+        rollup = (process / "smaps_rollup").read_text().splitlines()
+        pss = next(int(line.split()[1]) for line in rollup if line.startswith("Pss:"))
     except (OSError, StopIteration):
         continue
     if int(process.name) != __import__("os").getpid():
@@ -124,17 +139,31 @@ def test_an_idle_sensor_is_small(sensor: Machine) -> None:
 
 def ssh(target: str, port: int, *options: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run `true` over SSH from this machine, without anything of the user's own."""
-    argv = ["ssh", "-F", "none", "-p", str(port), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
-    argv += ["-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none", "-o", "ConnectTimeout=10", *options, target, "true"]
+    argv = [
+        "ssh",
+        "-F",
+        "none",
+        "-p",
+        str(port),
+        "-o",
+        "StrictHostKeyChecking=no",
+        "-o",
+        "UserKnownHostsFile=/dev/null",
+    ]
+    argv += [
+        "-o",
+        "IdentitiesOnly=yes",
+        "-o",
+        "IdentityAgent=none",
+        "-o",
+        "ConnectTimeout=10",
+        *options,
+        target,
+        "true",
+    ]
     return subprocess.run(
         argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})}
     )
-
-
-@pytest.fixture(scope="module")
-def admin_key() -> Path:
-    """The administrator's private key, whose public half is authorised for root on each host: see ../prepare.yml."""
-    return ROOT / "build" / "molecule" / "network" / "admin_key"
 
 
 @pytest.fixture
@@ -156,10 +185,10 @@ def askpass(tmp_path: Path, password: str) -> dict[str, str]:
     return {"SSH_ASKPASS": str(program), "SSH_ASKPASS_REQUIRE": "force", "DISPLAY": "none"}
 
 
-def test_the_right_key_opens_the_admin_port_alone(sensor: Machine, admin_key: Path) -> None:
+def test_the_right_key_opens_the_admin_port_alone(sensor: Machine) -> None:
     """The same account, the same key: accepted on the admin port, refused on port 22."""
     for address in sensor.addresses:
-        key = ("-i", str(admin_key), "-o", "PreferredAuthentications=publickey")
+        key = ("-i", str(ADMIN_KEY), "-o", "PreferredAuthentications=publickey")
         admin = ssh(f"root@{address}", ADMIN_PORT, *key)
         assert admin.returncode == 0, admin.stderr
         listener = ssh(f"root@{address}", 22, *key)
@@ -180,14 +209,16 @@ def test_the_right_password_opens_nothing(sensor: Machine, password: str, askpas
     """A password that Debian's own sshd takes on the same host is refused on port 22, by both methods."""
     sensor.check("sh", "-c", "cat > /run/stock_sshd_config", stdin=STOCK)
     sensor.check("sh", "-c", "cat > /run/askpass && chmod 700 /run/askpass", stdin=f"#!/bin/sh\necho {password}\n")
-    sensor.check("systemd-run", "--unit=stock-sshd", "--collect", "/usr/sbin/sshd", "-D", "-f", "/run/stock_sshd_config")
+    sensor.check(
+        "systemd-run", "--unit=stock-sshd", "--collect", "/usr/sbin/sshd", "-D", "-f", "/run/stock_sshd_config"
+    )
     try:
         argv = [
             "env", "SSH_ASKPASS=/run/askpass", "SSH_ASKPASS_REQUIRE=force", "ssh", "-F", "none", "-p", "20222",
-            "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "PreferredAuthentications=password",
-            "root@127.0.0.1", "true",
+            "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+            "-o", "PreferredAuthentications=password", "root@127.0.0.1", "true",
         ]  # fmt: skip
-        done = poll(lambda: (d := sensor.run(*argv)).returncode == 0 and d or None, seconds=10)
+        done = poll(lambda: ((d := sensor.run(*argv)).returncode == 0 and d) or None, seconds=10)
         assert done, f"the password is not root's: {sensor.run(*argv).stderr}"
     finally:
         sensor.run("systemctl", "stop", "stock-sshd")
@@ -228,9 +259,15 @@ def test_a_listener_can_connect_to_nobody(sensor: Machine, scanner: Machine, col
     scanner.check("systemd-run", "--unit=exit", "--collect", "python3", "-m", "http.server", "8000")
     try:
         here = ["python3", "-c", CONNECT, scanner.addresses[0], "8000"]
-        assert poll(lambda: subprocess.run(here, capture_output=True, text=True, check=True).stdout == "open\n", seconds=10)
+        assert poll(
+            lambda: subprocess.run(here, capture_output=True, text=True, check=True).stdout == "open\n", seconds=10
+        )
         for user in sorted(users):
-            for address, port in ((scanner.addresses[0], 8000), (collector.addresses[0], 6514), (collector.addresses[0], 5432)):
+            for address, port in (
+                (scanner.addresses[0], 8000),
+                (collector.addresses[0], 6514),
+                (collector.addresses[0], 5432),
+            ):
                 argv = ["setpriv", f"--reuid={user}", "--clear-groups", "python3", "-c", CONNECT, address, str(port)]
                 assert sensor.check(*argv).startswith("closed"), f"user {user} reached {address}:{port}"
         # Root as well reaches only what the sensor is for.

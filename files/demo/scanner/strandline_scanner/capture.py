@@ -1,8 +1,8 @@
-"""What left the scanner and what came back, from the kernel's packet tap: the part of the record that no client tells us.
+"""What left the scanner and what came back, from the kernel's packet tap: what no client tells us.
 
 OpenSSH's ssh, nmap and sipvicious do not say which source port they used or how often they sent again. A packet socket
-(packet(7)) on all interfaces sees every packet with the kernel's own time stamp. Packets are sorted into flows by the sensor
-address; the actions at one address are played one after another, so the flows seen meanwhile belong to the action.
+(packet(7)) on all interfaces sees every packet with the kernel's own time stamp. Packets are sorted into flows by the
+sensor address; the actions at one address are played one after another, so the flows seen meanwhile are the action's.
 """
 
 from __future__ import annotations

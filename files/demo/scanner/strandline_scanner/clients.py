@@ -41,7 +41,7 @@ class Outcome:
 
 @dataclass
 class Context:
-    """Where and with what an action is played. The route makes `saddr` the source of everything that goes to `daddr`."""
+    """Where and with what an action is played. A route makes `saddr` the source of all that goes to `daddr`."""
 
     saddr: str
     daddr: str
@@ -71,7 +71,9 @@ class Context:
 
     def connect(self, service: str, seconds: float = 5) -> socket.socket:
         """A TCP connection to one of the sensor's services."""
-        return socket.create_connection((self.daddr, self.ports[service]), timeout=seconds, source_address=(self.saddr, 0))
+        return socket.create_connection(
+            (self.daddr, self.ports[service]), timeout=seconds, source_address=(self.saddr, 0)
+        )
 
     def datagrams(self, service: str) -> socket.socket:
         """A UDP socket towards one of the sensor's services."""
@@ -156,7 +158,7 @@ def ssh_attempts(log: str, user: bytes, secrets: Sequence[bytes], keys: Path) ->
 def paramiko(
     context: Context, ident: str, requests: Sequence[Callable[[Any], list[expect.Attempt]]], tool: str = "paramiko"
 ) -> Outcome:
-    """Paramiko under another client's identification. Each request tries something on the transport and says what it sent."""
+    """Paramiko under another client's identification. Each request tries something and says what it sent."""
     library: Any = importlib.import_module("paramiko")
     outcome, transport = Outcome(tool, [ident]), None
     attempts: list[expect.Attempt] = []
@@ -178,7 +180,7 @@ def paramiko(
 def try_password(user: bytes, secret: bytes) -> Callable[[Any], list[expect.Attempt]]:
     """A password request of paramiko's, any bytes."""
 
-    def request(transport: Any) -> list[expect.Attempt]:  # noqa: ANN401
+    def request(transport: Any) -> list[expect.Attempt]:
         _refused(lambda: transport.auth_password(user, secret, fallback=False))
         return [expect.password(user, secret)]
 
@@ -188,7 +190,7 @@ def try_password(user: bytes, secret: bytes) -> Callable[[Any], list[expect.Atte
 def try_none(user: bytes) -> Callable[[Any], list[expect.Attempt]]:
     """The request without credentials."""
 
-    def request(transport: Any) -> list[expect.Attempt]:  # noqa: ANN401
+    def request(transport: Any) -> list[expect.Attempt]:
         _refused(lambda: transport.auth_none(user))
         return [expect.none(user)]
 
@@ -256,7 +258,9 @@ def send_datagrams(context: Context, service: str, payloads: Sequence[bytes], wa
     return Outcome("socket", output="\n".join(a[:80].decode(errors="backslashreplace") for a in answers))
 
 
-def send_segments(context: Context, service: str, segments: Sequence[bytes], pause: float = 0.15, stay: float = 1.0) -> Outcome:
+def send_segments(
+    context: Context, service: str, segments: Sequence[bytes], pause: float = 0.15, stay: float = 1.0
+) -> Outcome:
     """Send each as a segment of its own on one connection, and stay to hear what comes back."""
     with context.connect(service) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -272,7 +276,7 @@ def send_segments(context: Context, service: str, segments: Sequence[bytes], pau
 
 @dataclass(frozen=True)
 class RfbScript:
-    """What a raw RFB client says: its version, the security type (3.7 and later), 16 bytes of response; in pieces or at once."""
+    """What a raw RFB client says: version, security type (3.7 and later), response; in pieces or at once."""
 
     version: bytes
     security_type: int | None = 2

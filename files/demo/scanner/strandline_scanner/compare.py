@@ -1,6 +1,7 @@
 """Compares the scanner's record with the rows of the database: each expected row exactly once, and no other.
 
-Rows are matched by event and by both ends' address and port, then by their content and time. Needs the standard library only.
+Rows are matched by event and by both ends' address and port, then by their content and time. Needs nothing but the
+standard library.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 QUERY = """
-SELECT json_build_object('event', e.event, 'saddr', host(e.saddr), 'sport', e.sport, 'daddr', host(e.daddr), 'dport', e.dport,
-                         'proto', e.proto, 'sensor', s.name, 'verified', e.verified,
+SELECT json_build_object('event', e.event, 'saddr', host(e.saddr), 'sport', e.sport,
+                         'daddr', host(e.daddr), 'dport', e.dport, 'proto', e.proto,
+                         'sensor', s.name, 'verified', e.verified,
                          'ts', to_char(e.ts AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'data', e.data)
   FROM strandline.event e JOIN strandline.run r ON r.id = e.run_id JOIN strandline.sensor s ON s.id = r.sensor_id
  WHERE e.ts BETWEEN '{start}' AND '{end}'
@@ -38,7 +40,7 @@ class Report:
     double: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
-    """Actions that were not played as the script says, and a capture that lost packets: then the record proves nothing."""
+    """Actions that were not played as the script says, a capture that lost packets: the record proves nothing."""
 
     @property
     def ok(self) -> bool:
@@ -127,7 +129,7 @@ def _same(one: Row, other: Row) -> bool:
 
 
 def compare(record: Iterable[Row], rows: Iterable[Row], tolerance: timedelta = TOLERANCE) -> Report:
-    """Compare a record with the rows between its start and end. Rows of any source count: a forged one must be found too."""
+    """Compare a record with the rows of its time. Rows of any source count: a forged one must be found too."""
     report = Report()
     claims: defaultdict[Endpoints, list[_Claim]] = defaultdict(list)
     ended = False

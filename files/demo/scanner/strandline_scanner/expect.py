@@ -93,7 +93,7 @@ class Deriver:
         attempts: Sequence[Sequence[Attempt]] = (),
         by_ident: Mapping[bytes, Sequence[Attempt]] = MappingProxyType({}),
     ) -> list[Expected]:
-        """The rows for these flows; `attempts` belong to the SSH connections in their order, or by the identification."""
+        """The rows for these flows; `attempts` are those inside the SSH connections, in order or by identification."""
         derive: dict[int, Callable[[Flow], list[Expected]]] = {
             self.ports["dns"]: self._dns,
             self.ports["sip"]: self._sip,

@@ -133,7 +133,7 @@ class Player:
         start, reason, outcome = time.time_ns(), "", clients.Outcome("-")
         try:
             if time.monotonic() > self._until:
-                raise clients.ClientError("not played: the deadline has passed")  # noqa: TRY301
+                raise clients.ClientError("not played: the deadline has passed")
             stage.route.source(saddr)
             outcome = action.play(context)
         except (clients.ClientError, OSError, subprocess.SubprocessError) as error:
@@ -186,7 +186,12 @@ class Stage:
 
 
 def shortfall(
-    action: Action, flows: Sequence[Flow], rows: Sequence[expect.Expected], outcome: clients.Outcome, ssh_port: int, saddr: str
+    action: Action,
+    flows: Sequence[Flow],
+    rows: Sequence[expect.Expected],
+    outcome: clients.Outcome,
+    ssh_port: int,
+    saddr: str,
 ) -> str:
     """Why the traffic is not what the action was to make; empty when it is."""
     if not any(flow.bytes or flow.established for flow in flows):

@@ -1,7 +1,7 @@
 r"""The script: every action that the demo plays, and the least that must come of it.
 
-`least` lists rows that the action must produce whatever the client does besides; an action whose traffic holds fewer has
-failed. A `where` of "each" plays at every sensor address, "once" at the first address of each sensor.
+`least` lists rows that the action must produce whatever the client does besides; an action whose traffic holds fewer
+has failed. A `where` of "each" plays at every sensor address, "once" at the first address of each sensor.
 """
 
 from __future__ import annotations
@@ -57,7 +57,13 @@ def _nmap(*arguments: str) -> Callable[[Context], Outcome]:
 
 def _nmap_ssh(context: Context) -> Outcome:
     outcome = _nmap(
-        "-sT", "-p", str(context.ports["ssh"]), "--script", "banner,ssh2-enum-algos,ssh-auth-methods", "--script-timeout", "20s"
+        "-sT",
+        "-p",
+        str(context.ports["ssh"]),
+        "--script",
+        "banner,ssh2-enum-algos,ssh-auth-methods",
+        "--script-timeout",
+        "20s",
     )(context)
     # ssh-auth-methods, over libssh2, asks for root's methods; the other scripts do not get as far as a request.
     outcome.by_ident = {b"SSH-2.0-libssh2": [expect.none(b"root")]}
@@ -65,39 +71,85 @@ def _nmap_ssh(context: Context) -> Outcome:
 
 
 SSH = [
-    Action("ssh-passwords", "OpenSSH's ssh with three passwords for root",
-           lambda c: clients.ssh(c, "root", "password", [b"root", b"123456", b'x"y\\z'])),
-    Action("ssh-unknown-user", "a user that no host has",
-           lambda c: clients.ssh(c, "nosuchuser-7f3a", "password", [b"correct horse", "pässwörd".encode()])),
-    Action("ssh-keyboard", "keyboard-interactive, two answers",
-           lambda c: clients.ssh(c, "ubuntu", "keyboard-interactive", [b"ubuntu", b"; saddr 192.0.2.66"])),
+    Action(
+        "ssh-passwords",
+        "OpenSSH's ssh with three passwords for root",
+        lambda c: clients.ssh(c, "root", "password", [b"root", b"123456", b'x"y\\z']),
+    ),
+    Action(
+        "ssh-unknown-user",
+        "a user that no host has",
+        lambda c: clients.ssh(c, "nosuchuser-7f3a", "password", [b"correct horse", "pässwörd".encode()]),
+    ),
+    Action(
+        "ssh-keyboard",
+        "keyboard-interactive, two answers",
+        lambda c: clients.ssh(c, "ubuntu", "keyboard-interactive", [b"ubuntu", b"; saddr 192.0.2.66"]),
+    ),
     Action("ssh-key-ed25519", "an Ed25519 key", lambda c: clients.ssh(c, "git", "publickey", keys=["ed25519"])),
-    Action("ssh-key-rsa", "RSA and ECDSA keys, then a password",
-           lambda c: clients.ssh(c, "deploy", "publickey,password", [b"deploy"], ["rsa", "ecdsa"]), "once"),
+    Action(
+        "ssh-key-rsa",
+        "RSA and ECDSA keys, then a password",
+        lambda c: clients.ssh(c, "deploy", "publickey,password", [b"deploy"], ["rsa", "ecdsa"]),
+        "once",
+    ),
     Action("ssh-none", "no credentials at all", lambda c: clients.ssh(c, "anonymous", "none")),
-    Action("ssh-user-from", "a user name that looks like the end of a log line (case 13)",
-           lambda c: clients.ssh(c, "root from 192.0.2.123", "password", [b"a"])),
-    Action("ssh-user-style", "a user name with style and role (case 13)",
-           lambda c: clients.ssh(c, "root:style/role", "password", [b"b"])),
-    Action("ssh-user-fields", "a user name that looks like fields of the line (case 13), and bytes that are no text",
-           lambda c: clients.paramiko(c, "SSH-2.0-PUTTY", [
-               clients.try_password(b"x; saddr 192.0.2.66; sport 1", b'" saddr=192.0.2.66 sport=1 x="'),
-               clients.try_password(b"\xff\xfe\x00\n", b"\x00\x1b[31m\r\n"),
-           ])),
-    Action("ssh-long", "a user name and a password longer than a value may be",
-           lambda c: clients.paramiko(c, "SSH-2.0-AsyncSSH_2.1.0", [clients.try_password(b"u" * 300, b"p" * 1500)]), "once"),
-    Action("ssh-go", "Go's client: none, then a password",
-           lambda c: clients.paramiko(c, "SSH-2.0-Go", [clients.try_none(b"oracle"), clients.try_password(b"oracle", b"oracle")])),
-    Action("ssh-libssh", "a libssh bot's password",
-           lambda c: clients.paramiko(c, "SSH-2.0-libssh_0.9.6", [clients.try_password(b"pi", b"raspberry")])),
+    Action(
+        "ssh-user-from",
+        "a user name that looks like the end of a log line (case 13)",
+        lambda c: clients.ssh(c, "root from 192.0.2.123", "password", [b"a"]),
+    ),
+    Action(
+        "ssh-user-style",
+        "a user name with style and role (case 13)",
+        lambda c: clients.ssh(c, "root:style/role", "password", [b"b"]),
+    ),
+    Action(
+        "ssh-user-fields",
+        "a user name that looks like fields of the line (case 13), and bytes that are no text",
+        lambda c: clients.paramiko(
+            c,
+            "SSH-2.0-PUTTY",
+            [
+                clients.try_password(b"x; saddr 192.0.2.66; sport 1", b'" saddr=192.0.2.66 sport=1 x="'),
+                clients.try_password(b"\xff\xfe\x00\n", b"\x00\x1b[31m\r\n"),
+            ],
+        ),
+    ),
+    Action(
+        "ssh-long",
+        "a user name and a password longer than a value may be",
+        lambda c: clients.paramiko(c, "SSH-2.0-AsyncSSH_2.1.0", [clients.try_password(b"u" * 300, b"p" * 1500)]),
+        "once",
+    ),
+    Action(
+        "ssh-go",
+        "Go's client: none, then a password",
+        lambda c: clients.paramiko(
+            c, "SSH-2.0-Go", [clients.try_none(b"oracle"), clients.try_password(b"oracle", b"oracle")]
+        ),
+    ),
+    Action(
+        "ssh-libssh",
+        "a libssh bot's password",
+        lambda c: clients.paramiko(c, "SSH-2.0-libssh_0.9.6", [clients.try_password(b"pi", b"raspberry")]),
+    ),
     Action("ssh-libssh2", "curl's SFTP, that is libssh2", _curl, "once"),
-    Action("ssh-twenty", "20 connections without authentication in 2 s (case 14)",
-           lambda c: clients.identifications(c, [b"SSH-2.0-ZGrab ZGrab SSH Survey\r\n"] * 20, 20), "once"),
-    Action("ssh-not-ssh", "nothing, HTTP, and SSH 1 on the SSH port",
-           lambda c: clients.identifications(c, [b"", b"GET / HTTP/1.0\r\n\r\n", b"SSH-1.5-NmapNSE_1.0\n",
-                                                 b'SSH-2.0-x" saddr=192.0.2.66\r\n'], 20)),
+    Action(
+        "ssh-twenty",
+        "20 connections without authentication in 2 s (case 14)",
+        lambda c: clients.identifications(c, [b"SSH-2.0-ZGrab ZGrab SSH Survey\r\n"] * 20, 20),
+        "once",
+    ),
+    Action(
+        "ssh-not-ssh",
+        "nothing, HTTP, and SSH 1 on the SSH port",
+        lambda c: clients.identifications(
+            c, [b"", b"GET / HTTP/1.0\r\n\r\n", b"SSH-1.5-NmapNSE_1.0\n", b'SSH-2.0-x" saddr=192.0.2.66\r\n'], 20
+        ),
+    ),
     Action("ssh-nmap", "nmap's scripts for SSH", _nmap_ssh, "once"),
-]  # fmt: skip
+]
 
 # --- DNS ---
 
@@ -113,14 +165,23 @@ LONG_NAME = ".".join(["l" * 63] * 3 + ["m" * 61]) + "."
 def _dig(*arguments: str) -> Callable[[Context], Outcome]:
     def play(context: Context) -> Outcome:
         return context.run(
-            "dig", "-r", "-b", context.saddr, "-p", str(context.ports["dns"]), "+tries=1", "+time=3", f"@{context.daddr}", *arguments
+            "dig",
+            "-r",
+            "-b",
+            context.saddr,
+            "-p",
+            str(context.ports["dns"]),
+            "+tries=1",
+            "+time=3",
+            f"@{context.daddr}",
+            *arguments,
         )
 
     return play
 
 
 def _dig_cookie(context: Context) -> Outcome:
-    """Ask, and ask again with the server's cookie: the source is proven then (RFC 7873). Cookies are given out over TCP."""
+    """Ask over TCP, where cookies are given out, and again over UDP with the server's: that proves us (RFC 7873)."""
     first = _dig("cookie.example.", "A", "+tcp")(context)
     cookie = next((line.split()[2] for line in first.output.splitlines() if line.startswith("; COOKIE: ")), None)
     if not cookie:
@@ -135,36 +196,94 @@ def _dig_hostile(context: Context) -> Outcome:
 
 
 DNS = [
-    Action("dig-rd-a", "a recursive query, the search for an open resolver", _dig("www.example.com", "A"),
-           least=(("dns.query", {"qname": "www.example.com.", "qtype": "A", "rd": "1"}),)),
-    Action("dig-any", "a recursive ANY query, the trigger of reflection attacks", _dig("example.org", "ANY", "+notcp"),
-           least=(("dns.query", {"qtype": "ANY", "rd": "1"}),)),
-    Action("dig-version", "version.bind in class CH", _dig("version.bind", "TXT", "CH"),
-           least=(("dns.query", {"qname": "version.bind.", "qclass": "CH", "qtype": "TXT"}),)),
-    Action("dig-version-case", "the same in other letters, without EDNS", _dig("VERSION.Bind", "TXT", "CH", "+noedns"), "once",
-           least=(("dns.query", {"qname": "VERSION.Bind.", "edns": "-"}),)),
-    Action("dig-tcp", "over TCP", _dig("www.example.net", "MX", "+tcp"),
-           least=(("dns.query", {"qname": "www.example.net.", "qtype": "MX"}),)),
-    Action("dig-tcp-two", "two queries on one TCP connection",
-           _dig("one.example.", "A", "+tcp", "+keepopen", "two.example.", "TXT", "+tcp", "+keepopen"), "once",
-           least=(("dns.query", {"qname": "one.example."}), ("dns.query", {"qname": "two.example."}))),
-    Action("dig-norec", "without recursion", _dig("example.com", "NS", "+norec"),
-           least=(("dns.query", {"qtype": "NS", "rd": "0"}),)),
-    Action("dig-dnssec", "with DO and CD", _dig("example.com", "DNSKEY", "+dnssec", "+cd", "+bufsize=4096"), "once",
-           least=(("dns.query", {"qtype": "DNSKEY", "do": "1", "cd": "1", "udpsize": "4096"}),)),
-    Action("dig-subnet", "with a client subnet", _dig("example.com", "A", "+subnet=192.0.2.0/24"), "once",
-           least=(("dns.query", {"ecs": "1"}),)),
+    Action(
+        "dig-rd-a",
+        "a recursive query, the search for an open resolver",
+        _dig("www.example.com", "A"),
+        least=(("dns.query", {"qname": "www.example.com.", "qtype": "A", "rd": "1"}),),
+    ),
+    Action(
+        "dig-any",
+        "a recursive ANY query, the trigger of reflection attacks",
+        _dig("example.org", "ANY", "+notcp"),
+        least=(("dns.query", {"qtype": "ANY", "rd": "1"}),),
+    ),
+    Action(
+        "dig-version",
+        "version.bind in class CH",
+        _dig("version.bind", "TXT", "CH"),
+        least=(("dns.query", {"qname": "version.bind.", "qclass": "CH", "qtype": "TXT"}),),
+    ),
+    Action(
+        "dig-version-case",
+        "the same in other letters, without EDNS",
+        _dig("VERSION.Bind", "TXT", "CH", "+noedns"),
+        "once",
+        least=(("dns.query", {"qname": "VERSION.Bind.", "edns": "-"}),),
+    ),
+    Action(
+        "dig-tcp",
+        "over TCP",
+        _dig("www.example.net", "MX", "+tcp"),
+        least=(("dns.query", {"qname": "www.example.net.", "qtype": "MX"}),),
+    ),
+    Action(
+        "dig-tcp-two",
+        "two queries on one TCP connection",
+        _dig("one.example.", "A", "+tcp", "+keepopen", "two.example.", "TXT", "+tcp", "+keepopen"),
+        "once",
+        least=(("dns.query", {"qname": "one.example."}), ("dns.query", {"qname": "two.example."})),
+    ),
+    Action(
+        "dig-norec",
+        "without recursion",
+        _dig("example.com", "NS", "+norec"),
+        least=(("dns.query", {"qtype": "NS", "rd": "0"}),),
+    ),
+    Action(
+        "dig-dnssec",
+        "with DO and CD",
+        _dig("example.com", "DNSKEY", "+dnssec", "+cd", "+bufsize=4096"),
+        "once",
+        least=(("dns.query", {"qtype": "DNSKEY", "do": "1", "cd": "1", "udpsize": "4096"}),),
+    ),
+    Action(
+        "dig-subnet",
+        "with a client subnet",
+        _dig("example.com", "A", "+subnet=192.0.2.0/24"),
+        "once",
+        least=(("dns.query", {"ecs": "1"}),),
+    ),
     Action("dig-cookie", "with the server's own cookie", _dig_cookie, least=(("dns.query", {"cookie": "1"}),)),
-    Action("dig-type", "a type that has no name", _dig("example.com", "TYPE65300"), "once",
-           least=(("dns.query", {"qtype": "TYPE65300"}),)),
+    Action(
+        "dig-type",
+        "a type that has no name",
+        _dig("example.com", "TYPE65300"),
+        "once",
+        least=(("dns.query", {"qtype": "TYPE65300"}),),
+    ),
     Action("dig-root", "the root", _dig(".", "NS"), "once", least=(("dns.query", {"qname": "."}),)),
-    Action("dig-long", "the longest name there is", _dig(LONG_NAME, "A"), "once", least=(("dns.query", {"qname": LONG_NAME}),)),
-    Action("dig-hostile", "names with spaces, quotes, NUL, line ends and fields of the line", _dig_hostile,
-           least=(("dns.query", {"qname": r"a\x5c032b\x5c\x22.example."}),)),
-    Action("dns-nmap", "nmap's scripts for DNS",
-           lambda c: _nmap("-sU", "-p", str(c.ports["dns"]), "--script", "dns-nsid,dns-recursion")(c), "once",
-           least=(("dns.query", {"qclass": "CH"}),)),
-]  # fmt: skip
+    Action(
+        "dig-long",
+        "the longest name there is",
+        _dig(LONG_NAME, "A"),
+        "once",
+        least=(("dns.query", {"qname": LONG_NAME}),),
+    ),
+    Action(
+        "dig-hostile",
+        "names with spaces, quotes, NUL, line ends and fields of the line",
+        _dig_hostile,
+        least=(("dns.query", {"qname": r"a\x5c032b\x5c\x22.example."}),),
+    ),
+    Action(
+        "dns-nmap",
+        "nmap's scripts for DNS",
+        lambda c: _nmap("-sU", "-p", str(c.ports["dns"]), "--script", "dns-nsid,dns-recursion")(c),
+        "once",
+        least=(("dns.query", {"qclass": "CH"}),),
+    ),
+]
 
 # --- SIP ---
 
@@ -201,7 +320,8 @@ def _sip_cases_udp(context: Context) -> Outcome:
             b"SIP/2.0 200 OK\r\n\r\n", options[6],
             options[7].replace(b"\r\n", b"\n"),
             options[8].removesuffix(b"\r\n"), options[9],
-            _request(context, "OPTIONS", 92, User_Agent="\xff\xfe\x00"), _request(context, "OPTIONS", 93, User_Agent=hostile),
+            _request(context, "OPTIONS", 92, User_Agent="\xff\xfe\x00"),
+            _request(context, "OPTIONS", 93, User_Agent=hostile),
             b"\x00\x01\x02 nonsense\r\n", options[10],
         ],
     )  # fmt: skip
@@ -218,8 +338,11 @@ def _sip_cases_tcp(context: Context) -> Outcome:
 
 def _sip_methods(context: Context) -> Outcome:
     """INVITE with a session description, and every other method that scanners use."""
-    sdp = f"v=0\r\no=- 1 1 IN IP4 {context.saddr}\r\ns=-\r\nc=IN IP4 {context.saddr}\r\nt=0 0\r\nm=audio 8000 RTP/AVP 0\r\n"
-    invite = _request(context, "INVITE", 30, Content_Type="application/sdp", Content_Length=str(len(sdp))) + sdp.encode()
+    here = f"IN IP4 {context.saddr}"
+    sdp = f"v=0\r\no=- 1 1 {here}\r\ns=-\r\nc={here}\r\nt=0 0\r\nm=audio 8000 RTP/AVP 0\r\n"
+    invite = (
+        _request(context, "INVITE", 30, Content_Type="application/sdp", Content_Length=str(len(sdp))) + sdp.encode()
+    )
     others = ("REGISTER", "ACK", "BYE", "CANCEL", "SUBSCRIBE", "NOTIFY", "MESSAGE", "INFO", "PRACK", "X-UNKNOWN")
     return clients.send_datagrams(
         context, "sip", [invite, *(_request(context, method, 31 + n) for n, method in enumerate(others))], 0.2
@@ -246,27 +369,67 @@ def _sipsak(*arguments: str) -> Callable[[Context], Outcome]:
 
 
 SIP = [
-    Action("svmap", "sipvicious looks for SIP servers", _sipvicious("svmap"), least=(("sip.request", {"method": "OPTIONS"}),)),
-    Action("svmap-invite", "the same with INVITE", _sipvicious("svmap", "-m", "INVITE"), "once",
-           least=(("sip.request", {"method": "INVITE"}),)),
-    Action("svwar", "sipvicious looks for extensions", _sipvicious("svwar", "--force", "-e", "100-102", "--maximumtime", "3"),
-           least=(("sip.request", {"method": "REGISTER"}),)),
-    Action("svcrack", "sipvicious guesses a password",
-           _sipvicious("svcrack", "-u", "100", "-d", "WORDS", "--maximumtime", "3"),
-           least=(("sip.request", {"method": "REGISTER", "auth_user": "100"}),)),
+    Action(
+        "svmap",
+        "sipvicious looks for SIP servers",
+        _sipvicious("svmap"),
+        least=(("sip.request", {"method": "OPTIONS"}),),
+    ),
+    Action(
+        "svmap-invite",
+        "the same with INVITE",
+        _sipvicious("svmap", "-m", "INVITE"),
+        "once",
+        least=(("sip.request", {"method": "INVITE"}),),
+    ),
+    Action(
+        "svwar",
+        "sipvicious looks for extensions",
+        _sipvicious("svwar", "--force", "-e", "100-102", "--maximumtime", "3"),
+        least=(("sip.request", {"method": "REGISTER"}),),
+    ),
+    Action(
+        "svcrack",
+        "sipvicious guesses a password",
+        _sipvicious("svcrack", "-u", "100", "-d", "WORDS", "--maximumtime", "3"),
+        least=(("sip.request", {"method": "REGISTER", "auth_user": "100"}),),
+    ),
     Action("sipsak", "sipsak's OPTIONS", _sipsak("-v"), least=(("sip.request", {"method": "OPTIONS"}),)),
-    Action("sipsak-register", "sipsak registers with a password", _sipsak("-U", "-u", "100", "-a", "secret"), "once",
-           least=(("sip.request", {"method": "REGISTER"}),)),
-    Action("sip-methods", "INVITE with a session description and each other method", _sip_methods,
-           least=(("sip.request", {"method": "INVITE"}), ("sip.request", {"method": "BYE"}))),
-    Action("sip-cases-udp", "datagrams that broke other listeners (cases 1 to 6)", _sip_cases_udp, "once",
-           least=(("sip.malformed", {"reason": "response"}),)),
-    Action("sip-cases-tcp", "streams that broke other listeners (cases 7 and 8)", _sip_cases_tcp, "once",
-           least=(("sip.request", {"method": "REGISTER"}),)),
-    Action("sip-nmap", "nmap's script for SIP",
-           lambda c: _nmap("-sU", "-p", str(c.ports["sip"]), "--script", "sip-methods")(c), "once",
-           least=(("sip.request", {"method": "OPTIONS"}),)),
-]  # fmt: skip
+    Action(
+        "sipsak-register",
+        "sipsak registers with a password",
+        _sipsak("-U", "-u", "100", "-a", "secret"),
+        "once",
+        least=(("sip.request", {"method": "REGISTER"}),),
+    ),
+    Action(
+        "sip-methods",
+        "INVITE with a session description and each other method",
+        _sip_methods,
+        least=(("sip.request", {"method": "INVITE"}), ("sip.request", {"method": "BYE"})),
+    ),
+    Action(
+        "sip-cases-udp",
+        "datagrams that broke other listeners (cases 1 to 6)",
+        _sip_cases_udp,
+        "once",
+        least=(("sip.malformed", {"reason": "response"}),),
+    ),
+    Action(
+        "sip-cases-tcp",
+        "streams that broke other listeners (cases 7 and 8)",
+        _sip_cases_tcp,
+        "once",
+        least=(("sip.request", {"method": "REGISTER"}),),
+    ),
+    Action(
+        "sip-nmap",
+        "nmap's script for SIP",
+        lambda c: _nmap("-sU", "-p", str(c.ports["sip"]), "--script", "sip-methods")(c),
+        "once",
+        least=(("sip.request", {"method": "OPTIONS"}),),
+    ),
+]
 
 # --- VNC ---
 
@@ -300,21 +463,48 @@ VNC = [
     Action("vncsnapshot", "TightVNC's client with a password", _vncsnapshot, least=(("vnc.auth", {}),)),
     Action("vncdo-password", "vncdotool with a password", _vncdo("-p", "letmein"), least=(("vnc.client", {}),)),
     Action("vncdo-none", "vncdotool without one", _vncdo(), "once", least=(("vnc.client", {}),)),
-    Action("vnc-versions", "versions that no one published (case 9)",
-           _rfb(*(RfbScript(b"RFB %s\n" % version) for version in (b"003.889", b"004.001", b"005.000", b"003.005"))), "once",
-           least=(("vnc.client", {"version": "RFB 003.889"}), ("vnc.client", {"version": "RFB 003.005"}))),
-    Action("vnc-pieces", "messages cut in two, and two in one (case 10)",
-           _rfb(RfbScript(b"RFB 003.008\n", pieces=True, response=bytes(range(16))),
-                RfbScript(b"RFB 003.008\n", at_once=True, response=b'" saddr=192.0.2.6'[:16]),
-                RfbScript(b"RFB 003.007\n", response=b"\xff" * 16), RfbScript(b"RFB 003.003\n", response=b"\0" * 16)), "once",
-           least=(("vnc.auth", {"response": bytes(range(16)).hex()}), ("vnc.auth", {"version": "3.3", "response": "00" * 16}))),
-    Action("vnc-type-none", "security type None", _rfb(RfbScript(b"RFB 003.008\n", security_type=1)),
-           least=(("vnc.security", {"security_type": "1"}),)),
-    Action("vnc-garbage", "what is no RFB", lambda c: clients.send_segments(c, "vnc", [b"GET / HTTP/1.0\r\n\r\n"]), "once",
-           least=(("vnc.malformed", {"reason": "garbage"}),)),
-    Action("vnc-nmap", "nmap's scripts for VNC",
-           lambda c: _nmap("-sT", "-p", str(c.ports["vnc"]), "--script", "vnc-info,realvnc-auth-bypass")(c), "once",
-           least=(("vnc.client", {}),)),
-]  # fmt: skip
+    Action(
+        "vnc-versions",
+        "versions that no one published (case 9)",
+        _rfb(*(RfbScript(b"RFB %s\n" % v) for v in (b"003.889", b"004.001", b"005.000", b"003.005"))),
+        "once",
+        least=(("vnc.client", {"version": "RFB 003.889"}), ("vnc.client", {"version": "RFB 003.005"})),
+    ),
+    Action(
+        "vnc-pieces",
+        "messages cut in two, and two in one (case 10)",
+        _rfb(
+            RfbScript(b"RFB 003.008\n", pieces=True, response=bytes(range(16))),
+            RfbScript(b"RFB 003.008\n", at_once=True, response=b'" saddr=192.0.2.6'[:16]),
+            RfbScript(b"RFB 003.007\n", response=b"\xff" * 16),
+            RfbScript(b"RFB 003.003\n", response=b"\0" * 16),
+        ),
+        "once",
+        least=(
+            ("vnc.auth", {"response": bytes(range(16)).hex()}),
+            ("vnc.auth", {"version": "3.3", "response": "00" * 16}),
+        ),
+    ),
+    Action(
+        "vnc-type-none",
+        "security type None",
+        _rfb(RfbScript(b"RFB 003.008\n", security_type=1)),
+        least=(("vnc.security", {"security_type": "1"}),),
+    ),
+    Action(
+        "vnc-garbage",
+        "what is no RFB",
+        lambda c: clients.send_segments(c, "vnc", [b"GET / HTTP/1.0\r\n\r\n"]),
+        "once",
+        least=(("vnc.malformed", {"reason": "garbage"}),),
+    ),
+    Action(
+        "vnc-nmap",
+        "nmap's scripts for VNC",
+        lambda c: _nmap("-sT", "-p", str(c.ports["vnc"]), "--script", "vnc-info,realvnc-auth-bypass")(c),
+        "once",
+        least=(("vnc.client", {}),),
+    ),
+]
 
 ACTIONS = [*SSH, *DNS, *SIP, *VNC]

@@ -1,4 +1,5 @@
-"""The few lines of each protocol that the record needs, written apart from the listeners' parsers so that they can disagree.
+"""The few lines of each protocol that the record needs, written apart from the listeners' parsers: they must be able
+to disagree.
 
 Pure functions from bytes to what a row of the database should hold.
 """
@@ -26,9 +27,9 @@ def value(key: str, raw: bytes, cap: int = CAP) -> dict[str, str | int]:
 # --- DNS (RFC 1035, section 4.1; RFC 6891; RFC 7873) ---
 
 TYPES = {
-    1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 10: "NULL", 12: "PTR", 13: "HINFO", 15: "MX", 16: "TXT", 28: "AAAA", 33: "SRV",
-    35: "NAPTR", 43: "DS", 46: "RRSIG", 47: "NSEC", 48: "DNSKEY", 52: "TLSA", 64: "SVCB", 65: "HTTPS", 99: "SPF",
-    251: "IXFR", 252: "AXFR", 255: "ANY", 257: "CAA",
+    1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 10: "NULL", 12: "PTR", 13: "HINFO", 15: "MX", 16: "TXT", 28: "AAAA",
+    33: "SRV", 35: "NAPTR", 43: "DS", 46: "RRSIG", 47: "NSEC", 48: "DNSKEY", 52: "TLSA", 64: "SVCB", 65: "HTTPS",
+    99: "SPF", 251: "IXFR", 252: "AXFR", 255: "ANY", 257: "CAA",
 }  # fmt: skip
 CLASSES = {1: "IN", 3: "CH", 4: "HS", 254: "NONE", 255: "ANY"}
 OPT, OPTION_ECS, OPTION_COOKIE = 41, 8, 10
@@ -190,9 +191,9 @@ class SipMessage:
         length, cseq = self.length(), self.headers.get(b"cseq", b"").split()
         mandatory = (self.headers.get(name) for name in (b"from", b"to", b"call-id", b"cseq"))
         wrong = {
-            "length": b"content-length" in self.headers and length is None
-            or length is None and stream
-            or length is not None and length > len(self.body),
+            "length": (b"content-length" in self.headers and length is None)
+            or (length is None and stream)
+            or (length is not None and length > len(self.body)),
             "via": not self.headers.get(b"via", b"").startswith(b"SIP/"),
             "version": self.version != b"SIP/2.0",
             "headers": not self.complete or not all(mandatory) or len(cseq) != 2 or cseq[1] != self.method,
