@@ -1,0 +1,131 @@
+"""The account of a test run: the closing line says what happened and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from strandline_cli.progress import Progress, Step
+from strandline_cli.testing import junit, lint, scenarios
+from strandline_cli.testing.junit import Counts
+from strandline_cli.testing.run import Account
+
+Maker = Callable[..., Progress]
+
+
+def report(path: Path, tests: int, failures: int = 0, errors: int = 0, skipped: int = 0) -> Path:
+    """Write a report as pytest does."""
+    cases = "".join(
+        f'<testcase classname="t" name="f{number}"><failure message="assert 1 == 2&#10;more">x</failure></testcase>'
+        for number in range(failures)
+    ) + "".join(
+        f'<testcase classname="t" name="e{number}"><error message="no host">x</error></testcase>'
+        for number in range(errors)
+    )
+    counts = f'tests="{tests}" failures="{failures}" errors="{errors}" skipped="{skipped}"'
+    path.write_text(
+        f'<?xml version="1.0"?><testsuites><testsuite name="pytest" {counts}>{cases}</testsuite></testsuites>'
+    )
+    return path
+
+
+def well(_step: Step) -> None:
+    """Do nothing, as a phase that holds."""
+
+
+def badly(step: Step) -> None:
+    """Fail, as a phase does whose command failed."""
+    step.check(False, "it didn't hold")
+
+
+def test_a_report_is_counted(tmp_path: Path) -> None:
+    assert junit.read(report(tmp_path / "r.xml", 10, 2, 1, 3)) == Counts(4, 3, 3)
+    assert junit.failures(tmp_path / "r.xml") == ["t::f0: assert 1 == 2", "t::f1: assert 1 == 2", "t::e0: no host"]
+
+
+@pytest.mark.parametrize("content", [None, "", "<testsuites><testsuite", "not xml"])
+def test_half_a_report_is_none(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "r.xml"
+    if content is not None:
+        path.write_text(content)
+    assert junit.read(path) is None
+    assert junit.failures(path) == []
+
+
+def test_reports_add_up() -> None:
+    assert Counts(1, 2, 3) + Counts(10, 20, 30) == Counts(11, 22, 33)
+
+
+def test_the_closing_line_is_pytests() -> None:
+    assert junit.closing_line(Counts(312, 0), 1234.54) == "===== 312 passed, 0 failed in 1234.5s ====="
+    assert junit.closing_line(Counts(1, 2, 3), 1) == "===== 1 passed, 2 failed, 3 skipped in 1.0s ====="
+
+
+def test_a_lint_phase_that_holds_is_no_test(progress: Maker) -> None:
+    account = Account(progress())
+    account.phase("ruff", "Check", well)
+    assert account.total == Counts()
+    assert account.failed == []
+
+
+def test_a_lint_phase_that_fails_is_a_failure(progress: Maker) -> None:
+    account = Account(progress())
+    account.phase("ruff", "Check", badly)
+    account.phase("mypy", "Check", badly)
+    assert account.total == Counts(failed=2)
+    assert account.failed == ["ruff", "mypy"]
+
+
+def test_failed_tests_are_counted_once(progress: Maker, tmp_path: Path) -> None:
+    account = Account(progress())
+    account.phase("units", "Test", badly, report(tmp_path / "r.xml", 5, 2))
+    assert account.total == Counts(3, 2)
+    assert account.failed[0] == "units: t::f0: assert 1 == 2"
+
+
+def test_a_scenario_that_fails_before_its_tests_is_a_failure(progress: Maker, tmp_path: Path) -> None:
+    account = Account(progress())
+    account.phase("network", "Run", badly, tmp_path / "never-written.xml")
+    assert account.total == Counts(failed=1)
+
+
+def test_a_scenario_that_fails_after_its_tests_is_a_failure(progress: Maker, tmp_path: Path) -> None:
+    account = Account(progress())
+    account.phase("network", "Run", badly, report(tmp_path / "r.xml", 5))
+    assert account.total == Counts(5, 1)
+    assert account.failed == ["network"]
+
+
+def test_scenarios_are_the_directories_with_a_molecule_file(tmp_path: Path) -> None:
+    for name in ("network", "base", "shared"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "network" / "molecule.yml").touch()
+    (tmp_path / "base" / "molecule.yml").touch()
+    assert scenarios.names(tmp_path) == ["base", "network"]
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "is_python"),
+    [
+        ("a.py", b"", True),
+        ("run", b"#!/usr/bin/env python3\n", True),
+        ("run", b"#!/usr/bin/python3 -ISB\n", True),
+        ("run", b"#!/bin/sh\n", False),
+        ("python.md", b"python\n", False),
+    ],
+)
+def test_python_is_known_by_name_or_first_line(name: str, line: bytes, is_python: bool) -> None:
+    assert lint.is_python(name, line) is is_python
+
+
+def test_files_of_one_name_are_checked_apart() -> None:
+    names = ["tests/a/conftest.py", "tests/b/conftest.py", "tests/b/test_x.py"]
+    assert lint.without_clashes(names) == [["tests/a/conftest.py", "tests/b/test_x.py"], ["tests/b/conftest.py"]]
+
+
+def test_modules_have_the_name_they_are_imported_by() -> None:
+    assert lint.module_name("strandline_cli/testing/lint.py") == "strandline_cli/testing/lint"
+    assert lint.module_name("filter_plugins/fleet.py") == "filter_plugins/fleet"
+    assert lint.module_name("files/demo/scanner/compare.py") == "compare"
