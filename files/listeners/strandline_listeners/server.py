@@ -229,7 +229,9 @@ class StreamServer:
         self._of_source: dict[bytes, Deadlines] = {}
         for listener in listeners:
             listener.setblocking(False)
+            # Connections inherit both.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, STREAM_BUFFER)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             loop.watch(listener, selectors.EVENT_READ, partial(self._accept, listener))
         loop.every_turn(self)
 
