@@ -50,12 +50,26 @@ def any_line(line: str) -> str | None:
 
 
 def ansible_task(line: str) -> str | None:
-    """Show only the task or play that Ansible has reached, and Molecule's action."""
+    """Show only the task or play that Ansible has reached."""
     found = re.match(r"(?:TASK|PLAY|RUNNING HANDLER) \[(.*)\]", line)
-    if found:
-        return found.group(1)
-    found = re.search(r"INFO\s+\S.*? [>➜] (\w+): Executing", line)
     return found.group(1) if found else None
+
+
+def molecule_action() -> Watch:
+    """Show Molecule's action and the task or test that it has reached."""
+    action = ""
+
+    def watch(line: str) -> str | None:
+        nonlocal action
+        if found := re.match(r"INFO +\[\S+ > (\w+)\] Executing", line):
+            action = found.group(1)
+            return action
+        if found := re.match(r"(\S+\.py) [.FEsx]", line):
+            return f"{action}: {found.group(1)}"
+        task = ansible_task(line)
+        return f"{action}: {task}" if task else None
+
+    return watch
 
 
 def telling(log: str) -> list[str]:
@@ -146,11 +160,9 @@ class Step:
                 raise
 
     def _show(self, output: bytes, watch: Watch) -> None:
-        for line in reversed(output.decode(errors="replace").splitlines()):
-            text = watch(plain(line))
-            if text:
+        for line in output.decode(errors="replace").splitlines():
+            if text := watch(plain(line)):
                 self.say(text)
-                return
 
     @staticmethod
     def check(holds: bool, failure: str) -> None:

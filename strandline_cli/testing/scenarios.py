@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from strandline_cli import paths, podman
-from strandline_cli.progress import Step, ansible_task
+from strandline_cli.progress import Step, molecule_action
 from strandline_cli.testing import junit
 
 MOLECULE = paths.ROOT / "molecule"
@@ -25,7 +26,7 @@ def report(name: str) -> Path:
 
 
 def run(step: Step, name: str, tier: str) -> None:
-    """Run one scenario. On failure the hosts' journals go into the log before they are destroyed. Raises StepFailed."""
+    """Run one scenario and remove its containers. On failure their journals are kept first. Raises StepFailed."""
     report(name).unlink(missing_ok=True)
     options = os.environ.get("PYTEST_ADDOPTS", "")
     env = {
@@ -34,30 +35,26 @@ def run(step: Step, name: str, tier: str) -> None:
         "PYTEST_ADDOPTS": f"{options} --junitxml={report(name)} -o junit_family=xunit2".strip(),
         "STRANDLINE_TEST_TIER": tier,
     }
+    # What the end says goes elsewhere: the end of this step's log is to be about what went wrong.
+    end = Step(name, step.what, step.log.with_stem(f"{step.log.stem}-end"))
+    end.log.write_bytes(b"")
     before = set(containers())
+    test = ["molecule", "test", "-s", name, "--destroy=never"]
     try:
-        code = step.run(
-            ["molecule", "test", "-s", name, "--destroy=never"], check=False, watch=ansible_task, env=env, timeout=LIMIT
-        )
+        code = step.run(test, check=False, watch=molecule_action(), env=env, timeout=LIMIT)
         if code != 0:
-            for container in sorted(set(containers()) - before):
-                step.run(
-                    [
-                        "podman",
-                        "exec",
-                        container,
-                        "journalctl",
-                        "--no-pager",
-                        "--boot",
-                        "--priority=warning",
-                        "--lines=60",
-                    ],
-                    check=False,
-                )
+            keep_journals(end, sorted(set(containers()) - before))
     finally:
-        step.run(["molecule", "destroy", "-s", name], check=False, env=env)
+        end.run(["molecule", "destroy", "-s", name], check=False, env=env)
     failed = junit.failures(report(name))
     step.check(code == 0, f"{len(failed)} tests failed" if failed else f"molecule ended with {code}")
+
+
+def keep_journals(end: Step, names: Sequence[str]) -> None:
+    """Write the journals of a failed scenario's hosts into the log of its end."""
+    for container in names:
+        journal = ["journalctl", "--no-pager", "--boot", "--lines=200"]
+        end.run(["podman", "exec", container, *journal], check=False, timeout=30)
 
 
 def containers() -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from strandline_cli.errors import StepFailed
-from strandline_cli.progress import Progress, ansible_task, plain, spent, telling
+from strandline_cli.progress import Progress, ansible_task, molecule_action, plain, spent, telling
 
 Maker = Callable[..., Progress]
 
@@ -26,13 +26,20 @@ def test_times_are_minutes_and_seconds(seconds: float, text: str) -> None:
         ("TASK [base : Install packages] ******", "base : Install packages"),
         ("PLAY [Set up the sensors] ***", "Set up the sensors"),
         ("RUNNING HANDLER [base : Reload sshd] ***", "base : Reload sshd"),
-        ("INFO     [network > converge] Executing", None),
-        ("INFO     network ➜ converge: Executing", "converge"),
         ("ok: [demo-sensor1]", None),
     ],
 )
 def test_only_tasks_show_from_ansible(line: str, text: str | None) -> None:
     assert ansible_task(line) == text
+
+
+def test_molecules_action_stands_before_the_task() -> None:
+    watch = molecule_action()
+    assert watch("INFO     [network > converge] Executing") == "converge"
+    assert watch("TASK [base : Install packages] ****") == "converge: base : Install packages"
+    assert watch("INFO     [network > verify] Executing") == "verify"
+    assert watch("tests/test_network.py .....F..") == "verify: tests/test_network.py"
+    assert watch("INFO     [network > verify] Executed: Successful") is None
 
 
 def test_colours_and_control_characters_do_not_reach_the_terminal() -> None:
