@@ -1,27 +1,30 @@
 """Change an inventory's provider files: comments, order and quotes stay as the operator wrote them.
 
-Each function returns the texts that would be written; :func:`apply` writes them, each whole or not at all. So a verb can show
-the difference and ask before anything changes.
+Each function returns the texts that would be written; :func:`apply` writes them, each whole or not at all. So a verb
+can show the difference and ask before anything changes.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import difflib
 import io
 import itertools
+import shutil
+import tempfile
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import click
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.scalarfloat import ScalarFloat
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-from strandline_cli.fleet.load import yaml
-from strandline_cli.fleet.model import Fleet, Host
+from strandline_cli.errors import Refusal
+from strandline_cli.fleet.load import load, yaml
+from strandline_cli.fleet.model import Fleet, Host, Problem
 
 # The record of former leases, beside the provider files; not an inventory source, so that Ansible never sees it.
 FORMER = "former_leases.yml"
@@ -75,13 +78,14 @@ def add_host(
 ) -> Texts:
     """Add a host to a provider's file; with ``details`` the provider may be a new one.
 
-    Raises click.ClickException when the host's name is taken, or the provider is unknown and no details are given.
+    Raises Refusal when the host's name is taken, or the provider is unknown and no details are given.
     """
     taken = {host.name: host.file for host in fleet.hosts()}
     if name in taken:
-        raise click.ClickException(f"{name} is already a host in {taken[name]}. Choose another name.")
+        raise Refusal(f"{name} is already a host in {taken[name]}. Choose another name.")
     group = provider if provider.startswith("provider_") else f"provider_{provider}"
     known = {each.group: each.file for each in fleet.providers}
+    names = ", ".join(sorted(each.removeprefix("provider_") for each in known))
     if group in known:
         path = known[group]
         tree = yaml().load(path.read_text(encoding="utf-8"))
@@ -91,22 +95,13 @@ def add_host(
         node["hosts"][name] = entry
         return {path: _dump(tree)}
     if details is None:
-        raise click.ClickException(
-            f"There is no provider {provider!r} in {fleet.directory}/providers. Known are "
-            f"{', '.join(sorted(each.removeprefix('provider_') for each in known))}; for a new one give --provider-name."
+        raise Refusal(
+            f"There is no provider {provider!r} in {fleet.directory}/providers. Known are {names}; "
+            "for a new one give --provider-name."
         )
     path = fleet.directory / "providers" / f"{group.removeprefix('provider_')}.yml"
-    tree = CommentedMap(
-        {
-            "sensors": CommentedMap(
-                {
-                    "children": CommentedMap(
-                        {group: {"vars": {"provider": dict(details)}, "hosts": CommentedMap({name: entry})}}
-                    )
-                }
-            )
-        }
-    )
+    body = {"vars": {"provider": dict(details)}, "hosts": CommentedMap({name: entry})}
+    tree = CommentedMap({"sensors": CommentedMap({"children": CommentedMap({group: body})})})
     return {
         path: "---\n# One provider, one file: who it is, and the hosts leased from it.\n"
         + _dump(tree).removeprefix("---\n")
@@ -114,7 +109,7 @@ def add_host(
 
 
 def retire_hosts(fleet: Fleet, hosts: Iterable[Host], day: dt.date, reason: str) -> Texts:
-    """Move hosts from their providers' files to the record of former leases. A provider without hosts loses its file."""
+    """Move hosts from their providers' files to the record of former leases; a provider without one loses its file."""
     texts: Texts = {}
     record_path = fleet.directory / FORMER
     record_text = record_path.read_text(encoding="utf-8") if record_path.exists() else FORMER_HEAD
@@ -145,6 +140,18 @@ def retire_hosts(fleet: Fleet, hosts: Iterable[Host], day: dt.date, reason: str)
         texts[path] = _dump(tree) if children else None
     texts[record_path] = FORMER_HEAD + _dump(record).removeprefix(FORMER_HEAD).removeprefix("---\n")
     return texts
+
+
+def check(fleet: Fleet, texts: Texts) -> tuple[Problem, ...]:
+    """The mistakes that the inventory would have after applying, tried on a copy."""
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = Path(scratch) / fleet.directory.name
+        shutil.copytree(fleet.directory, copy, ignore=shutil.ignore_patterns("certificates"))
+        apply({copy / path.relative_to(fleet.directory): text for path, text in texts.items()})
+        return tuple(
+            dataclasses.replace(problem, file=problem.file.replace(str(copy), str(fleet.directory)))
+            for problem in load(copy).errors
+        )
 
 
 def difference(texts: Texts) -> str:

@@ -6,11 +6,11 @@ import datetime as dt
 import shutil
 from pathlib import Path
 
-import click
 import pytest
 import yaml as pyyaml
 
-from strandline_cli.fleet.edit import FORMER, add_host, apply, difference, host_entry, retire_hosts
+from strandline_cli.errors import Refusal
+from strandline_cli.fleet.edit import FORMER, add_host, apply, check, difference, host_entry, retire_hosts
 from strandline_cli.fleet.load import load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,9 +53,9 @@ def test_adding_changes_only_the_lines_it_adds(inventory: Path) -> None:
 
 def test_a_taken_name_and_an_unknown_provider_are_refused(inventory: Path) -> None:
     fleet = load(inventory, TODAY)
-    with pytest.raises(click.ClickException, match="ams1 is already a host in .*alder"):
+    with pytest.raises(Refusal, match=r"ams1 is already a host in .*alder"):
         add_host(fleet, "birch", "ams1", host_entry(**oslo()))  # type: ignore[arg-type]
-    with pytest.raises(click.ClickException, match="no provider 'cedar'.*alder, birch"):
+    with pytest.raises(Refusal, match=r"no provider 'cedar'.*alder, birch"):
         add_host(fleet, "cedar", "osl1", host_entry(**oslo()))  # type: ignore[arg-type]
 
 
@@ -101,3 +101,14 @@ def test_a_name_leased_again_does_not_overwrite_the_record(inventory: Path) -> N
         fleet = load(inventory, TODAY)
         apply(add_host(fleet, "alder", "ams1", host_entry(**oslo())))  # type: ignore[arg-type]
     assert len(pyyaml.safe_load((inventory / FORMER).read_text())["former_leases"]) == 3
+
+
+def test_a_wrong_entry_is_found_before_it_is_written(inventory: Path) -> None:
+    fleet = load(inventory, TODAY)
+    entry = host_entry(**{**oslo(), "addresses": ["198.51.100.11"]})  # type: ignore[arg-type]
+    before = (inventory / "providers" / "birch.yml").read_text()
+    problems = check(fleet, add_host(fleet, "birch", "osl1", entry))
+    assert len(problems) == 1
+    assert "198.51.100.11 belongs to host ams1" in str(problems[0])
+    assert str(problems[0]).startswith(f"{inventory}/providers/birch.yml")
+    assert (inventory / "providers" / "birch.yml").read_text() == before
