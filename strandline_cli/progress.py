@@ -64,7 +64,7 @@ def molecule_action() -> Watch:
         if found := re.match(r"INFO +\[\S+ > (\w+)\] Executing", line):
             action = found.group(1)
             return action
-        if found := re.match(r"(\S+\.py) [.FEsx]", line):
+        if found := re.match(r"(\S+\.py(?:::\S+)?) (?:PASSED|FAILED|ERROR|SKIPPED)\b", line):
             return f"{action}: {found.group(1)}"
         task = ansible_task(line)
         return f"{action}: {task}" if task else None

@@ -38,6 +38,9 @@ def run(step: Step, name: str, tier: str) -> None:
     # What the end says goes elsewhere: the end of this step's log is to be about what went wrong.
     end = Step(name, step.what, step.log.with_stem(f"{step.log.stem}-end"))
     end.log.write_bytes(b"")
+    destroy = ["molecule", "destroy", "-s", name]
+    step.say("remove what an interrupted run may have left")
+    end.run(destroy, check=False, env=env)
     before = set(containers())
     test = ["molecule", "test", "-s", name, "--destroy=never"]
     try:
@@ -45,9 +48,10 @@ def run(step: Step, name: str, tier: str) -> None:
         if code != 0:
             keep_journals(end, sorted(set(containers()) - before))
     finally:
-        end.run(["molecule", "destroy", "-s", name], check=False, env=env)
+        step.say("remove the containers")
+        end.run(destroy, check=False, env=env)
     failed = junit.failures(report(name))
-    step.check(code == 0, f"{len(failed)} tests failed" if failed else f"molecule ended with {code}")
+    step.check(code == 0, f"failed tests: {len(failed)}" if failed else f"molecule ended with {code}")
 
 
 def keep_journals(end: Step, names: Sequence[str]) -> None:

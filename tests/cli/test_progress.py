@@ -38,7 +38,7 @@ def test_molecules_action_stands_before_the_task() -> None:
     assert watch("INFO     [network > converge] Executing") == "converge"
     assert watch("TASK [base : Install packages] ****") == "converge: base : Install packages"
     assert watch("INFO     [network > verify] Executing") == "verify"
-    assert watch("tests/test_network.py .....F..") == "verify: tests/test_network.py"
+    assert watch("tests/test_a.py::test_b PASSED        [ 10%]") == "verify: tests/test_a.py::test_b"
     assert watch("INFO     [network > verify] Executed: Successful") is None
 
 
