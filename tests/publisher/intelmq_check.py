@@ -5,6 +5,7 @@ Runs in IntelMQ's virtual environment (intelmq_venv.py): `python intelmq_check.p
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -22,6 +23,7 @@ def main(files: list[str]) -> int:
         from intelmq.lib.bot import BotLibSettings  # type: ignore[import-not-found]  # noqa: PLC0415
         from intelmq.lib.utils import base64_encode  # type: ignore[import-not-found]  # noqa: PLC0415
 
+        logging.disable(logging.CRITICAL)  # it tells its story on stdout, again for each bot
         for name in files:
             text = Path(name).read_text(encoding="utf-8")
             lines = [line for line in text.splitlines() if line and not line.startswith("#")]

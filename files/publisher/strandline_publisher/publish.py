@@ -67,13 +67,11 @@ def expected_rows(path: Path, window: Window, never: NeverList) -> int:
     A row leaves a feed by age only, so this tells a loss of data from a quiet week. 0 when there is no such file.
     """
     try:
-        text = path.read_text(encoding="ascii")
+        rows = list(feedfile.published_rows(path.read_text(encoding="ascii")))
+        return sum(window.start <= seen < window.end and packed(address) not in never for address, seen in rows)
     except FileNotFoundError:
         return 0
-    try:
-        rows = list(feedfile.published_rows(text))
-        return sum(window.start <= seen < window.end and packed(address) not in never for address, seen in rows)
-    except (ValueError, UnicodeDecodeError) as error:
+    except ValueError as error:  # among them UnicodeDecodeError
         _LOG.warning("%s: not a feed that this program wrote (%s); it is replaced", path, error)
         return 0
 

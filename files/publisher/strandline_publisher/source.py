@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-import psycopg2  # type: ignore[import-untyped]  # Debian's package has no stubs
-import psycopg2.extensions  # type: ignore[import-untyped]
+import psycopg2
+from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import make_dsn
 
 from .errors import SourceError, SourceUnavailableError
 from .window import Window
@@ -36,18 +37,19 @@ class PostgresSource:
 
     def __init__(self, parameters: Mapping[str, str], *, statement_timeout: int) -> None:
         """`parameters` are libpq's; `statement_timeout` is in seconds."""
-        self._parameters = {
+        settings = {
             "application_name": "strandline-publisher",
             "connect_timeout": "10",
             **parameters,
             "options": f"-c statement_timeout={statement_timeout}s -c TimeZone=UTC -c default_transaction_read_only=on",
         }
-        self._connection: psycopg2.extensions.connection | None = None
+        self._dsn = make_dsn(**settings)
+        self._connection: Connection | None = None
 
-    def _connect(self) -> psycopg2.extensions.connection:
+    def _connect(self) -> Connection:
         if self._connection is None or self._connection.closed:
             try:
-                self._connection = psycopg2.connect(**self._parameters)
+                self._connection = psycopg2.connect(self._dsn)
             except psycopg2.Error as error:
                 raise SourceUnavailableError(f"the database can't be reached: {_one_line(error)}") from error
         return self._connection

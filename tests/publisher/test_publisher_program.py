@@ -1,0 +1,132 @@
+"""The program as the unit runs it: its files of configuration and its exit status."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+import yaml
+from publisher_fakes import ROOT, FakeSource, row
+from strandline_publisher import __main__ as program
+from strandline_publisher import config
+from strandline_publisher.errors import ConfigurationError, SourceUnavailableError
+
+
+@pytest.fixture
+def values(tmp_path: Path) -> dict[str, object]:
+    """publisher.yml as the role writes it."""
+    for name in ("www", "state"):
+        (tmp_path / name).mkdir()
+    return {
+        "network": {
+            "name": "Test", "tagline": "a test", "contact": "feeds@example.net", "url": "https://example.net/",
+            "licence": "CC BY 4.0", "removal": "Write.",
+        },
+        "feeds": str(ROOT / "files/catalogue/feeds.yml"),
+        "asn_table": str(ROOT / "files/demo/asn.tsv"),
+        "webroot": str(tmp_path / "www"),
+        "state": str(tmp_path / "state"),
+        "through_now": False,
+        "never_publish": str(ROOT / "files/publisher/never-publish.txt"),
+        "fleet_addresses": ["198.18.0.10"],
+        "publish_ranges": ["198.18.0.0/15"],
+        "guard": {"percent": 50, "min_rows": 20},
+        "database": {"host": "collector1", "hostaddr": "127.0.0.1", "port": 1, "dbname": "strandline", "user": "x"},
+        "statement_timeout": 300,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def file(values: dict[str, object], tmp_path: Path) -> Path:
+    return written(values, tmp_path)
+
+
+def written(values: dict[str, object], tmp_path: Path) -> Path:
+    path = tmp_path / "publisher.yml"
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def database(monkeypatch: pytest.MonkeyPatch) -> FakeSource:
+    source = FakeSource()
+    source.close = lambda: None  # type: ignore[attr-defined]
+    monkeypatch.setattr(program, "PostgresSource", lambda *_, **__: source)
+    return source
+
+
+def test_check(file: Path) -> None:
+    assert program.main(["--check", "--config", str(file)]) == 0
+
+
+def test_exit_status(file: Path, database: FakeSource, tmp_path: Path) -> None:
+    arguments = ["--config", str(file), "--end", "2026-11-25T03:00Z"]
+    database.categories["dnsrd"] = [row("198.18.0.1")]
+    assert program.main(arguments) == 0
+    database.categories["dnsrd"] = []
+    assert program.main(arguments) == 1
+    assert program.main([*arguments, "--accept-drop"]) == 0
+    database.categories["sshclient"] = SourceUnavailableError("down")
+    assert program.main(arguments) == 75
+    assert program.main(["--config", str(file), "--end", "2026-11-25T03:30Z"]) == 78
+    assert program.main(["--config", str(tmp_path / "none.yml")]) == 78
+
+
+def test_a_real_database_that_is_down(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as listener:  # a port that nobody listens on
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    values["database"]["port"] = port
+    file.write_text(yaml.safe_dump(values), encoding="utf-8")
+    assert program.main(["--config", str(file)]) == 75
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("network", {"name": "x"}, "network tagline: is missing or not a text. Give it a text."),
+        ("network", [], "network: is not a mapping"),
+        ("feeds", "/nonexistent", "/nonexistent: can't be read"),
+        ("webroot", "relative", "webroot: is not an absolute path. Begin it with /."),
+        ("guard", {"percent": 150}, "guard percent: is not a whole number from 0 to 100"),
+        ("guard", {"precent": 50}, "guard precent: is not a known setting. Known: percent, min_rows."),
+        ("publish_ranges", ["198.18.0.1/15"], "publish_ranges: 198.18.0.1/15 has host bits set"),
+        ("fleet_addresses", "198.18.0.1", "fleet_addresses: is not a list"),
+        ("through_now", "maybe", "through_now: is neither true nor false"),
+        ("databse", {}, "databse: is not a known setting"),
+    ],
+)
+def test_wrong_settings(values: dict[str, object], tmp_path: Path, key: str, value: object, words: str) -> None:
+    values[key] = value
+    with pytest.raises(ConfigurationError) as caught:
+        config.load(written(values, tmp_path))
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("feeds: {}", "defines no feed"),
+        ("feeds: {Bad-Name: {title: a, description: b}}", "can't be a category"),
+        ("feeds: {index: {title: a, description: b}}", "can't be a category"),
+        ("feeds: {../x: {title: a, description: b}}", "can't be a category"),
+        ("feeds: {ok: {title: a}}", "feeds ok description: is missing"),
+        ("feeds: {ok: {title: a, description: b, columns: seven}}", "'seven' is unknown"),
+        ("feeds: [", "is not YAML"),
+        ("- a", "is not a mapping"),
+    ],
+)
+def test_wrong_feeds(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "feeds.yml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as caught:
+        config.load_feeds(path)
+    assert words in str(caught.value)
+
+
+def test_a_feed_with_the_first_seen_column(tmp_path: Path) -> None:
+    path = tmp_path / "feeds.yml"
+    path.write_text("feeds: {proto41: {title: a, description: b, columns: first_seen}}", encoding="utf-8")
+    assert config.load_feeds(path) == (config.Feed("proto41", "a", "b", first_seen=True),)
