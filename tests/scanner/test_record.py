@@ -295,6 +295,13 @@ def test_a_plan_that_can_not_be_played(text: str) -> None:
         player.Plan.read(text)
 
 
+def test_positions() -> None:
+    assert player.positions("a", ["a", "b", "c"]) == {"each", "first"}
+    assert player.positions("b", ["a", "b", "c"]) == {"each"}
+    assert player.positions("c", ["a", "b", "c"]) == {"each", "last"}
+    assert player.positions("a", ["a"]) == {"each", "first", "last"}
+
+
 def test_select() -> None:
     assert {action.name for action in player.select(["dig-a*"])} == {"dig-any"}
     assert player.select([]) == script.ACTIONS
@@ -305,4 +312,4 @@ def test_select() -> None:
 def test_action_names_are_unique_and_say_what_they_are_for() -> None:
     names = [action.name for action in script.ACTIONS]
     assert len(set(names)) == len(names)
-    assert all(action.help and action.where in ("each", "once") for action in script.ACTIONS)
+    assert all(action.help and action.where in ("each", "first", "last") for action in script.ACTIONS)

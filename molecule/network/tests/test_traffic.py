@@ -23,7 +23,7 @@ def test_nothing_was_rejected(record: list[dict[str, Any]], collector: Machine) 
     """Whatever the scanner sent, its line could be read."""
     start, _ = compare.window(record)
     line = "json_build_object('sensor', sensor, 'reason', reason, 'raw', encode(raw, 'escape'))"
-    rejected = collector.sql(f"SELECT {line} FROM strandline.reject WHERE rejected_at >= '{start}'")
+    rejected = collector.sql(f"SELECT {line} FROM strandline.reject WHERE rejected_at >= '{start}'")  # noqa: S608
     assert not rejected
 
 

@@ -61,9 +61,15 @@ class Play:
 
     sensor: str
     daddr: str
-    first: bool
-    """The sensor's first address, where the actions that are played once per sensor are played."""
+    where: frozenset[str]
+    """Which actions are played here: `each`, and `first` or `last` at that address of the sensor."""
     number: int
+
+
+def positions(address: str, addresses: Sequence[str]) -> frozenset[str]:
+    """What this address of a sensor is to the script: `each`, `first`, `last`."""
+    ends = (("first", addresses[0]), ("last", addresses[-1]))
+    return frozenset(["each", *(name for name, end in ends if address == end)])
 
 
 class Player:
@@ -86,7 +92,7 @@ class Player:
 
         self._record = write
         plays = [
-            Play(sensor, daddr, daddr == addresses[0], number)
+            Play(sensor, daddr, positions(daddr, addresses), number)
             for number, (sensor, daddr, addresses) in enumerate(
                 (sensor, daddr, addresses) for sensor, addresses in self.plan.sensors.items() for daddr in addresses
             )
@@ -116,7 +122,7 @@ class Player:
         )
 
     def _of(self, play: Play) -> list[Action]:
-        return [action for action in self.actions if action.where == "each" or play.first]
+        return [action for action in self.actions if action.where in play.where]
 
     def _play(self, play: Play, capture: Capture, work: Path, rounds: int) -> None:
         deriver = expect.Deriver(play.sensor, self.plan.ports)
@@ -136,7 +142,7 @@ class Player:
                 raise clients.ClientError("not played: the deadline has passed")
             stage.route.source(saddr)
             outcome = action.play(context)
-        except (clients.ClientError, OSError, subprocess.SubprocessError) as error:
+        except Exception as error:  # a client's library may raise anything; the others are played all the same
             reason = str(error) or type(error).__name__
         time.sleep(SETTLE)
         flows = stage.capture.take(play.daddr)

@@ -1,7 +1,7 @@
 r"""The script: every action that the demo plays, and the least that must come of it.
 
 `least` lists rows that the action must produce whatever the client does besides; an action whose traffic holds fewer
-has failed. A `where` of "each" plays at every sensor address, "once" at the first address of each sensor.
+has failed. A `where` of "each" plays at every sensor address, "first" and "last" at that one of each sensor alone.
 """
 
 from __future__ import annotations
@@ -62,6 +62,8 @@ def _nmap_ssh(context: Context) -> Outcome:
         str(context.ports["ssh"]),
         "--script",
         "banner,ssh2-enum-algos,ssh-auth-methods",
+        "--script-args",
+        "ssh.user=root",
         "--script-timeout",
         "20s",
     )(context)
@@ -91,7 +93,7 @@ SSH = [
         "ssh-key-rsa",
         "RSA and ECDSA keys, then a password",
         lambda c: clients.ssh(c, "deploy", "publickey,password", [b"deploy"], ["rsa", "ecdsa"]),
-        "once",
+        "first",
     ),
     Action("ssh-none", "no credentials at all", lambda c: clients.ssh(c, "anonymous", "none")),
     Action(
@@ -106,21 +108,23 @@ SSH = [
     ),
     Action(
         "ssh-user-fields",
-        "a user name that looks like fields of the line (case 13), and bytes that are no text",
+        "a user name and a password that look like fields of the line (case 13)",
         lambda c: clients.paramiko(
             c,
             "SSH-2.0-PUTTY",
-            [
-                clients.try_password(b"x; saddr 192.0.2.66; sport 1", b'" saddr=192.0.2.66 sport=1 x="'),
-                clients.try_password(b"\xff\xfe\x00\n", b"\x00\x1b[31m\r\n"),
-            ],
+            [clients.try_password(b"x; saddr 192.0.2.66; sport 1", b'" saddr=192.0.2.66 sport=1 x="')],
         ),
+    ),
+    Action(
+        "ssh-bytes",
+        "a user name and a password that are no text",
+        lambda c: clients.paramiko(c, "SSH-2.0-PUTTY", [clients.try_password(b"\xff\xfe\x00\n", b"\x00\x1b[31m\r\n")]),
     ),
     Action(
         "ssh-long",
         "a user name and a password longer than a value may be",
         lambda c: clients.paramiko(c, "SSH-2.0-AsyncSSH_2.1.0", [clients.try_password(b"u" * 300, b"p" * 1500)]),
-        "once",
+        "first",
     ),
     Action(
         "ssh-go",
@@ -134,12 +138,12 @@ SSH = [
         "a libssh bot's password",
         lambda c: clients.paramiko(c, "SSH-2.0-libssh_0.9.6", [clients.try_password(b"pi", b"raspberry")]),
     ),
-    Action("ssh-libssh2", "curl's SFTP, that is libssh2", _curl, "once"),
+    Action("ssh-libssh2", "curl's SFTP, that is libssh2", _curl, "first"),
     Action(
         "ssh-twenty",
         "20 connections without authentication in 2 s (case 14)",
         lambda c: clients.identifications(c, [b"SSH-2.0-ZGrab ZGrab SSH Survey\r\n"] * 20, 20),
-        "once",
+        "first",
     ),
     Action(
         "ssh-not-ssh",
@@ -148,7 +152,7 @@ SSH = [
             c, [b"", b"GET / HTTP/1.0\r\n\r\n", b"SSH-1.5-NmapNSE_1.0\n", b'SSH-2.0-x" saddr=192.0.2.66\r\n'], 20
         ),
     ),
-    Action("ssh-nmap", "nmap's scripts for SSH", _nmap_ssh, "once"),
+    Action("ssh-nmap", "nmap's scripts for SSH", _nmap_ssh, "first"),
 ]
 
 # --- DNS ---
@@ -218,7 +222,7 @@ DNS = [
         "dig-version-case",
         "the same in other letters, without EDNS",
         _dig("VERSION.Bind", "TXT", "CH", "+noedns"),
-        "once",
+        "first",
         least=(("dns.query", {"qname": "VERSION.Bind.", "edns": "-"}),),
     ),
     Action(
@@ -231,7 +235,7 @@ DNS = [
         "dig-tcp-two",
         "two queries on one TCP connection",
         _dig("one.example.", "A", "+tcp", "+keepopen", "two.example.", "TXT", "+tcp", "+keepopen"),
-        "once",
+        "first",
         least=(("dns.query", {"qname": "one.example."}), ("dns.query", {"qname": "two.example."})),
     ),
     Action(
@@ -244,14 +248,14 @@ DNS = [
         "dig-dnssec",
         "with DO and CD",
         _dig("example.com", "DNSKEY", "+dnssec", "+cd", "+bufsize=4096"),
-        "once",
+        "first",
         least=(("dns.query", {"qtype": "DNSKEY", "do": "1", "cd": "1", "udpsize": "4096"}),),
     ),
     Action(
         "dig-subnet",
         "with a client subnet",
         _dig("example.com", "A", "+subnet=192.0.2.0/24"),
-        "once",
+        "first",
         least=(("dns.query", {"ecs": "1"}),),
     ),
     Action("dig-cookie", "with the server's own cookie", _dig_cookie, least=(("dns.query", {"cookie": "1"}),)),
@@ -259,15 +263,15 @@ DNS = [
         "dig-type",
         "a type that has no name",
         _dig("example.com", "TYPE65300"),
-        "once",
+        "first",
         least=(("dns.query", {"qtype": "TYPE65300"}),),
     ),
-    Action("dig-root", "the root", _dig(".", "NS"), "once", least=(("dns.query", {"qname": "."}),)),
+    Action("dig-root", "the root", _dig(".", "NS"), "first", least=(("dns.query", {"qname": "."}),)),
     Action(
         "dig-long",
         "the longest name there is",
         _dig(LONG_NAME, "A"),
-        "once",
+        "first",
         least=(("dns.query", {"qname": LONG_NAME}),),
     ),
     Action(
@@ -280,7 +284,7 @@ DNS = [
         "dns-nmap",
         "nmap's scripts for DNS",
         lambda c: _nmap("-sU", "-p", str(c.ports["dns"]), "--script", "dns-nsid,dns-recursion")(c),
-        "once",
+        "first",
         least=(("dns.query", {"qclass": "CH"}),),
     ),
 ]
@@ -379,7 +383,7 @@ SIP = [
         "svmap-invite",
         "the same with INVITE",
         _sipvicious("svmap", "-m", "INVITE"),
-        "once",
+        "first",
         least=(("sip.request", {"method": "INVITE"}),),
     ),
     Action(
@@ -392,6 +396,7 @@ SIP = [
         "svcrack",
         "sipvicious guesses a password",
         _sipvicious("svcrack", "-u", "100", "-d", "WORDS", "--maximumtime", "3"),
+        "last",
         least=(("sip.request", {"method": "REGISTER", "auth_user": "100"}),),
     ),
     Action("sipsak", "sipsak's OPTIONS", _sipsak("-v"), least=(("sip.request", {"method": "OPTIONS"}),)),
@@ -399,7 +404,7 @@ SIP = [
         "sipsak-register",
         "sipsak registers with a password",
         _sipsak("-U", "-u", "100", "-a", "secret"),
-        "once",
+        "first",
         least=(("sip.request", {"method": "REGISTER"}),),
     ),
     Action(
@@ -412,21 +417,21 @@ SIP = [
         "sip-cases-udp",
         "datagrams that broke other listeners (cases 1 to 6)",
         _sip_cases_udp,
-        "once",
+        "first",
         least=(("sip.malformed", {"reason": "response"}),),
     ),
     Action(
         "sip-cases-tcp",
         "streams that broke other listeners (cases 7 and 8)",
         _sip_cases_tcp,
-        "once",
+        "last",
         least=(("sip.request", {"method": "REGISTER"}),),
     ),
     Action(
         "sip-nmap",
         "nmap's script for SIP",
         lambda c: _nmap("-sU", "-p", str(c.ports["sip"]), "--script", "sip-methods")(c),
-        "once",
+        "first",
         least=(("sip.request", {"method": "OPTIONS"}),),
     ),
 ]
@@ -462,12 +467,12 @@ def _rfb(*scripts: RfbScript) -> Callable[[Context], Outcome]:
 VNC = [
     Action("vncsnapshot", "TightVNC's client with a password", _vncsnapshot, least=(("vnc.auth", {}),)),
     Action("vncdo-password", "vncdotool with a password", _vncdo("-p", "letmein"), least=(("vnc.client", {}),)),
-    Action("vncdo-none", "vncdotool without one", _vncdo(), "once", least=(("vnc.client", {}),)),
+    Action("vncdo-none", "vncdotool without one", _vncdo(), "last", least=(("vnc.client", {}),)),
     Action(
         "vnc-versions",
         "versions that no one published (case 9)",
         _rfb(*(RfbScript(b"RFB %s\n" % v) for v in (b"003.889", b"004.001", b"005.000", b"003.005"))),
-        "once",
+        "last",
         least=(("vnc.client", {"version": "RFB 003.889"}), ("vnc.client", {"version": "RFB 003.005"})),
     ),
     Action(
@@ -479,7 +484,7 @@ VNC = [
             RfbScript(b"RFB 003.007\n", response=b"\xff" * 16),
             RfbScript(b"RFB 003.003\n", response=b"\0" * 16),
         ),
-        "once",
+        "last",
         least=(
             ("vnc.auth", {"response": bytes(range(16)).hex()}),
             ("vnc.auth", {"version": "3.3", "response": "00" * 16}),
@@ -495,14 +500,14 @@ VNC = [
         "vnc-garbage",
         "what is no RFB",
         lambda c: clients.send_segments(c, "vnc", [b"GET / HTTP/1.0\r\n\r\n"]),
-        "once",
+        "last",
         least=(("vnc.malformed", {"reason": "garbage"}),),
     ),
     Action(
         "vnc-nmap",
         "nmap's scripts for VNC",
         lambda c: _nmap("-sT", "-p", str(c.ports["vnc"]), "--script", "vnc-info,realvnc-auth-bypass")(c),
-        "once",
+        "first",
         least=(("vnc.client", {}),),
     ),
 ]
