@@ -330,8 +330,9 @@ class StreamServer:
         if step.progress:
             self._progress(connection, self._loop.clock())
         if step.close:
-            # Not close(): with something unread it would send a reset, and the answer might never be seen (RFC 2525,
-            # 2.17). connection.draining = True
+            # Not close(): with something unread it would send a reset, and the answer might never be seen
+            # (RFC 2525, section 2.17).
+            connection.draining = True
             self._idle.forget(connection)
             self._drain.set(connection, self._loop.clock())
         self._send(connection, step.send)

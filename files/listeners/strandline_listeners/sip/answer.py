@@ -56,8 +56,8 @@ def _refusal(request: Request, body_too_large: bool) -> bytes | None:
         return _VERSION
     if body_too_large:
         return _TOO_LARGE
-    # A missing blank line hides nothing that an answer needs; a missing header does. A Content-Length that is missing on a
-    # stream is read as 0.
+    # A missing blank line hides nothing that an answer needs; a missing header does. A Content-Length that is missing
+    # on a stream is read as 0.
     lacking = "headers" in request.wrong and not all(map(request.header, (b"from", b"to", b"call-id", b"cseq")))
     untrue = "length" in request.wrong and bool(request.header(b"content-length"))
     return _BAD_REQUEST if lacking or untrue else None

@@ -1,0 +1,124 @@
+"""Sockets from systemd; destination addresses of datagrams."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from strandline_listeners.daemon import Daemon, SettingError
+from strandline_listeners.sockets import DatagramPort, listen_sockets, plain_address, source_prefix
+
+PACKAGE = Path(__file__).parents[2] / "files" / "listeners" / "strandline_listeners"
+
+
+@pytest.mark.parametrize(
+    ("given", "plain"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("::ffff:0:1", "::ffff:0:1"),
+    ],
+)
+def test_plain_addresses(given: str, plain: str) -> None:
+    assert plain_address(given) == plain
+
+
+def test_prefixes() -> None:
+    assert source_prefix("192.0.2.7", 24, 56) == b"\xc0\x00\x02"
+    assert len(source_prefix("2001:db8::1", 24, 56)) == 7
+
+
+@pytest.mark.parametrize("destination", ["127.0.0.1", "127.0.0.2", "127.9.9.9"])
+def test_the_reply_comes_from_the_address_that_was_asked(destination: str) -> None:
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+    ):
+        sock.bind(("0.0.0.0", 0))
+        port = DatagramPort(sock)
+        client.bind(("127.0.0.1", 0))
+        client.settimeout(1)
+        client.sendto(b"x", (destination, sock.getsockname()[1]))
+        datagram = port.receive()
+        assert datagram is not None
+        assert (datagram.data, datagram.flow.daddr, datagram.flow.saddr) == (b"x", destination, "127.0.0.1")
+        assert datagram.flow.sport == client.getsockname()[1]
+        assert datagram.unicast
+        assert port.reply(datagram, b"y")
+        assert client.recvfrom(9) == (b"y", (destination, sock.getsockname()[1]))
+        assert port.receive() is None
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
+def test_a_dual_stack_socket_writes_ipv4_as_ipv4() -> None:
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        sock.bind(("::", 0))
+        port = DatagramPort(sock)
+        for family, source, destination in (
+            (socket.AF_INET, "127.0.0.1", "127.0.0.5"),
+            (socket.AF_INET6, "::1", "::1"),
+        ):
+            with socket.socket(family, socket.SOCK_DGRAM) as client:
+                client.bind((source, 0))
+                client.settimeout(1)
+                client.sendto(b"", (destination, sock.getsockname()[1]))
+                datagram = port.receive()
+                assert datagram is not None
+                assert (datagram.flow.saddr, datagram.flow.daddr) == (source, destination)
+                assert port.reply(datagram, b"y")
+                assert client.recvfrom(9)[1][0] == destination
+
+
+def test_a_broadcast_is_not_answered() -> None:
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+    ):
+        sock.bind(("0.0.0.0", 0))
+        port = DatagramPort(sock)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        client.sendto(b"x", ("127.255.255.255", sock.getsockname()[1]))
+        datagram = port.receive()
+        assert datagram is not None
+        assert not datagram.unicast
+        assert not port.reply(datagram, b"y")
+
+
+def test_sockets_of_another_process_are_left_alone() -> None:
+    environment = {"LISTEN_PID": "1", "LISTEN_FDS": "3", "LISTEN_FDNAMES": "x"}
+    assert listen_sockets(environment, 2) == []
+    assert environment == {}
+    assert listen_sockets({}, 2) == []
+
+
+@pytest.mark.parametrize("value", ["", "x", "-1", "0", "99999999", "\uff11\uff12"])
+def test_a_wrong_setting_is_one_sentence(value: str) -> None:
+    with pytest.raises(SettingError, match=r"STRANDLINE_CONNECTIONS is .*: set it to a whole number from 1 to 8192"):
+        Daemon("vnc", [], {"STRANDLINE_CONNECTIONS": value})
+
+
+def test_without_sockets_it_says_what_to_do() -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-B", str(PACKAGE), "sip"], capture_output=True, text=True, check=False, timeout=20
+    )
+    assert done.returncode == 2
+    assert done.stderr == "<3>no sockets handed over: start strandline-sip.socket\n"
+
+
+def test_what_is_heavy_stays_out() -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r})\n"
+        "import strandline_listeners.daemon, strandline_listeners.sip.session, strandline_listeners.rfb.session\n"
+        "heavy = {'typing', 'dataclasses', 'asyncio', 'hashlib', 'ssl', 're', 'logging', 'argparse'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-B", "-c", code], capture_output=True, text=True, check=True, timeout=20
+    )
+    assert done.stdout == "[]\n"
