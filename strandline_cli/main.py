@@ -15,7 +15,7 @@ from strandline_cli import doctor as doctor_
 from strandline_cli import paths, verbs
 from strandline_cli.demo import down, up
 from strandline_cli.errors import Refusal, StepFailed
-from strandline_cli.images import base
+from strandline_cli.images import base, derived
 from strandline_cli.progress import Progress
 from strandline_cli.testing import run as tests
 from strandline_cli.testing import scenarios
@@ -77,8 +77,8 @@ def run(arguments: tuple[str, ...]) -> None:
     """
     progress = Progress("run")
     verbs.prepare_ansible(progress)
-    with progress.step("image", "Look for the base image, build it if it is missing") as step:
-        base.ensure(step)
+    with progress.step("images", "Build the images that hosts start from") as step:
+        derived.ensure_scanner(step, base.ensure(step))
     sys.exit(subprocess.run(arguments, check=False).returncode)
 
 

@@ -45,7 +45,7 @@ rm -rf "$1/etc/hostname" "$1/etc/resolv.conf" "$1/etc/apt/sources.list" "$1"/etc
   "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*.bin "$1"/var/log/*.log "$1"/var/log/apt/*
 touch -d @0 "$1/var/lib/apt/lists"
 """
-CHANGES = ("CMD /sbin/init", "STOPSIGNAL SIGRTMIN+3", "ENV container=podman")
+CHANGES = ('CMD ["/sbin/init"]', "STOPSIGNAL SIGRTMIN+3", "ENV container=podman")
 CONTAINERFILE = """\
 FROM {image}
 RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get -qy --no-install-recommends install {packages} \\
@@ -109,7 +109,8 @@ def from_packages(step: Step, name: str) -> None:
                 mirror.SUITE,
                 archive,
                 *source.one_line(),
-            ]
+            ],
+            env={"TMPDIR": "/var/tmp"},  # noqa: S108 - /tmp is a small tmpfs without devices on Debian 13
         )
         step.say("import it into podman")
         step.run(["podman", "import", "--quiet", *(f"--change={change}" for change in CHANGES), archive, name])
