@@ -39,7 +39,7 @@ PACKAGES = (
 LEAVE_OUT = ("/usr/share/man/*", "/usr/share/locale/*", "/usr/share/doc/*")
 # The lists are left out and look old, so that apt's cache_valid_time makes the first task update them.
 TIDY = """\
-set -e
+#!/bin/sh -e
 : > "$1/etc/machine-id"
 rm -rf "$1/etc/hostname" "$1/etc/resolv.conf" "$1/etc/apt/sources.list" "$1"/etc/ssh/ssh_host_* \
   "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*.bin "$1"/var/log/*.log "$1"/var/log/apt/*
@@ -93,6 +93,9 @@ def from_packages(step: Step, name: str) -> None:
         sources = Path(directory) / "debian.sources"
         sources.write_text(source.deb822())
         sources.chmod(0o644)
+        tidy = Path(directory) / "tidy"
+        tidy.write_text(TIDY)
+        tidy.chmod(0o755)
         step.run(
             [
                 "mmdebstrap",
@@ -104,7 +107,7 @@ def from_packages(step: Step, name: str) -> None:
                 *(f"--dpkgopt=path-exclude={pattern}" for pattern in LEAVE_OUT),
                 "--dpkgopt=path-include=/usr/share/doc/*/copyright",
                 "--skip=cleanup/apt/lists",
-                f"--customize-hook={TIDY}",
+                f"--customize-hook={tidy}",
                 f"--customize-hook=copy-in {sources} /etc/apt/sources.list.d",
                 mirror.SUITE,
                 archive,
