@@ -142,6 +142,9 @@ def test_a_record_that_is_no_evidence() -> None:
     assert counts(compare(record(A, ok=False), [stored(A)])) == {"failed": 1}
     assert counts(compare(record(A, dropped=3), [stored(A)])) == {"failed": 1}
     assert counts(compare(record(A, ended=False), [stored(A)])) == {"failed": 1}
+    short = record(A)
+    short[-1]["not_played"] = 7
+    assert counts(compare(short, [stored(A)])) == {"failed": 1}
 
 
 def test_text_names_both_sides_and_is_bounded() -> None:

@@ -138,6 +138,8 @@ def compare(record: Iterable[Row], rows: Iterable[Row], tolerance: timedelta = T
             ended = True
             if entry["dropped"]:
                 report.failed.append(f"the capture lost {entry['dropped']} packets")
+            if entry.get("not_played"):
+                report.failed.append(f"{entry['not_played']} actions were not played: the deadline had passed")
         if entry["kind"] != "action":
             continue
         action = f"{entry['action']}#{entry['round']}"

@@ -105,11 +105,16 @@ class Player:
         capture = Capture(self.plan.sources, [play.daddr for play in plays])
         try:
             with ThreadPoolExecutor(len(plays)) as pool:
-                list(pool.map(lambda play: self._play(play, capture, work, rounds), plays))
+                try:
+                    list(pool.map(lambda play: self._play(play, capture, work, rounds), plays))
+                except BaseException:
+                    self._until = 0  # the others end after the action that they are at
+                    raise
         finally:
             time.sleep(SETTLE)
             dropped = capture.close()
             shutil.rmtree(work, ignore_errors=True)
+        self.failed += self._all - self._done
         write(
             {
                 "kind": "end",
@@ -117,6 +122,7 @@ class Player:
                 "end": expect.utc(time.time_ns()),
                 "dropped": dropped,
                 "failed": self.failed,
+                "not_played": self._all - self._done,
                 "expected": self.expected,
             }
         )
@@ -129,6 +135,8 @@ class Player:
         with Route(play.daddr) as route:
             for number in range(1, rounds + 1):
                 for index, action in enumerate(self._of(play)):
+                    if time.monotonic() > self._until:
+                        return
                     source = self.plan.sources[(index + play.number + number) % len(self.plan.sources)]
                     self._act(action, Stage(play, source, number, route, capture, deriver, work))
 
@@ -138,8 +146,6 @@ class Player:
         context = clients.Context(saddr, play.daddr, self.plan.ports, directory, stage.work)
         start, reason, outcome = time.time_ns(), "", clients.Outcome("-")
         try:
-            if time.monotonic() > self._until:
-                raise clients.ClientError("not played: the deadline has passed")
             stage.route.source(saddr)
             outcome = action.play(context)
         except Exception as error:  # a client's library may raise anything; the others are played all the same
