@@ -89,6 +89,7 @@ class Batch:
     """What one transaction writes besides the new rows, which go to the database chunk by chunk."""
 
     moves: dict[str, tuple[Position | None, Position]] = field(default_factory=dict)  # file: position before and after
+    careful: bool = False  # every row takes the way that checks
     copied: int = 0  # new rows
     doubtful: list[Doubtful] = field(default_factory=list)
     rejects: list[RejectRow] = field(default_factory=list)
@@ -201,8 +202,8 @@ class Builder:
             reason = f"ts: {day} is outside the days that are kept"
             raise Reject(reason, record.sensor, record.run, str(record.n), record.rts)
 
-    def add(self, batch: Batch, chunk: Chunk, careful: bool = False) -> list[bytes]:
-        """Sort a chunk into a batch and return its new rows; with `careful` every row takes the way that checks.
+    def add(self, batch: Batch, chunk: Chunk) -> list[bytes]:
+        """Sort a chunk into a batch and return the rows that are certainly new.
 
         psycopg2.Error from the look-ups passes; the batch is then of no use any more.
         """
@@ -215,7 +216,7 @@ class Builder:
             try:
                 if len(line) > self._max_line:
                     raise Reject(f"longer than {self._max_line} bytes")
-                self._add(batch, rows, decode(line), careful)
+                self._add(batch, rows, decode(line))
             except Reject as reject:
                 batch.rejects.append(reject_row(reject, line))
         if chunk.too_long is not None:
@@ -224,7 +225,7 @@ class Builder:
         batch.copied += len(rows)
         return rows
 
-    def _add(self, batch: Batch, rows: list[bytes], record: Record, careful: bool) -> None:
+    def _add(self, batch: Batch, rows: list[bytes], record: Record) -> None:
         """Put one event where it belongs."""
         sensor, run_name, n, ts, rts, event, saddr, dport, proto, verified, data, tail = record
         day = ts[:10]
@@ -241,7 +242,7 @@ class Builder:
             known = batch.highs.get(run.id)
             batch.highs[run.id] = (run.high if known is None else known[0], n)
             run.high = n
-        if careful or not new:
+        if batch.careful or not new:
             key = (run.id, n, microseconds(ts))
             batch.doubtful.append(Doubtful(key, run.prefix + tail, day, not new, tuple(keys), ts, verified))
             return

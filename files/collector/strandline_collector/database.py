@@ -35,11 +35,12 @@ def _array(values: Iterable[object]) -> str:
 
 
 # One statement locks the runs in the order of their ids (two loaders cannot wait for each other), compares and raises.
+# A batch whose rows were all checked need not compare.
 RAISE_HIGHS = """
     WITH wanted AS (SELECT * FROM unnest(%s::int[], %s::bigint[], %s::bigint[]) AS w (id, old, new)),
-         locked AS (SELECT r.id, w.new FROM strandline.run r JOIN wanted w ON w.id = r.id AND w.old = r.high_n
+         locked AS (SELECT r.id, w.new FROM strandline.run r JOIN wanted w ON w.id = r.id AND (w.old = r.high_n OR %s)
                     ORDER BY r.id FOR UPDATE OF r)
-    UPDATE strandline.run r SET high_n = l.new FROM locked l WHERE r.id = l.id
+    UPDATE strandline.run r SET high_n = greatest(r.high_n, l.new) FROM locked l WHERE r.id = l.id
 """
 INSERT_DOUBTFUL = f"""
     INSERT INTO strandline.event ({COLUMNS}) SELECT {COLUMNS} FROM doubtful ON CONFLICT DO NOTHING
@@ -218,7 +219,12 @@ class Database:
         highs = batch.highs
         cursor.execute(
             RAISE_HIGHS,
-            (_array(highs), _array(old for old, _ in highs.values()), _array(new for _, new in highs.values())),
+            (
+                _array(highs),
+                _array(old for old, _ in highs.values()),
+                _array(new for _, new in highs.values()),
+                batch.careful,
+            ),
         )
         if cursor.rowcount != len(highs):
             raise Outpaced("another loader has stored lines of the same run")

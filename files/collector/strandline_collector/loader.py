@@ -22,6 +22,8 @@ from pathlib import Path
 from types import FrameType
 
 import psycopg2
+from psycopg2.errors import UniqueViolation
+from psycopg2.extensions import TransactionRollbackError
 
 from strandline_collector import config as configuration
 from strandline_collector import feeds as catalogue
@@ -101,12 +103,13 @@ class Loader:
                     self._load_carefully(database, builder)
                     careful = False
                 self._load(database, builder, pool)
-            except Outpaced as error:
-                log.info("%s: reading the positions again", error)
+            except (Outpaced, TransactionRollbackError, UniqueViolation) as error:
+                # Two loaders at the same run, as when a sensor moves from one collector to another.
+                log.info("checking the next lines one by one: %s", " ".join(str(error).split())[:300])
+                careful = True
             except (psycopg2.DataError, psycopg2.IntegrityError) as error:
-                # A row that is there already although its number says it is new, or one that passed our checks and not
-                # PostgreSQL's. Go through the next chunk with every check, and find the line.
-                log.warning("a batch was refused, taking the careful way: %s", " ".join(str(error).split())[:300])
+                # A row that passed our checks and not PostgreSQL's: find the line.
+                log.warning("checking the next lines one by one: %s", " ".join(str(error).split())[:300])
                 careful = True
 
     def _load(self, database: Database, builder: Builder, pool: ThreadPoolExecutor) -> None:
@@ -152,9 +155,9 @@ class Loader:
     def _split(self, database: Database, builder: Builder, chunk: Chunk) -> None:
         """Store a chunk; when it is refused, its halves; when it is one line, as a reject."""
         builder.reset()
-        batch = Batch()
+        batch = Batch(careful=True)
         try:
-            write(database, builder.add(batch, chunk, careful=True), batch, self.status.counters)
+            write(database, builder.add(batch, chunk), batch, self.status.counters)
         except (psycopg2.DataError, psycopg2.IntegrityError) as error:
             if len(chunk.lines) > 1:
                 for half in halves(chunk):
