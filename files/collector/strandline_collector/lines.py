@@ -112,7 +112,7 @@ def _tidy(data: dict[str, str]) -> bytes:
     # the only backslash that belongs here is that of \\xNN: a quote inside a value, a control character or \u0000
     # (which jsonb refuses) shows as a wrong count. Whole escaped quotes are taken out, so text never becomes structure.
     plain = blob.replace(b'"\\"', b'"').replace(b'\\""', b'"')
-    if _clean(plain):
+    if _clean(plain) and blob.count(b'"\\"') == blob.count(b'\\""'):
         return plain
     # Seldom: a value was cut, or something is wrong.
     lengths: dict[str, str | int] = {}

@@ -1,0 +1,235 @@
+"""From a spool line to a row: what is taken, what is refused, and that nothing the other side sends breaks the row."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from spool_lines import MIX, line, quoted
+from strandline_collector.lines import COLUMNS, Reject, decode, microseconds
+
+GOOD: dict[str, Any] = {
+    "sensor": "ams1", "run": "1764036738123456-9f3a", "n": "17", "ts": "2026-11-25T02:12:18.123456+00:00",
+    "rts": "2026-11-25T02:12:18.223456+00:00", "program": "strandline-ssh", "event": "ssh.password",
+    "saddr": "192.0.2.7", "sport": "51044", "daddr": "203.0.113.9", "dport": "22", "proto": "tcp",
+    "method": "password", "user": '"root"', "password": '"x\\x22y"',
+}  # fmt: skip
+
+
+def encoded(**changes: Any) -> bytes:
+    """A good line with some fields changed; None takes a field out."""
+    return json.dumps({key: value for key, value in (GOOD | changes).items() if value is not None}).encode()
+
+
+def uncopy(row: bytes) -> list[str]:
+    """Read a row as PostgreSQL's COPY reads its text format: the columns, with the escapes undone."""
+    assert b"\n" not in row
+    assert b"\r" not in row
+    return [re.sub(r"\\(.)", r"\1", column) for column in row.decode().split("\t")]
+
+
+def columns(text: bytes) -> dict[str, Any]:
+    """The columns of a line's row by name, data as an object."""
+    row = dict(zip(COLUMNS.split(", "), uncopy(b"1" + decode(text).row), strict=True))
+    return {**row, "data": json.loads(row["data"])}
+
+
+def reason(text: bytes) -> str:
+    """Why a line is refused."""
+    with pytest.raises(Reject) as refused:
+        decode(text)
+    return refused.value.reason
+
+
+def test_a_row_holds_every_field_where_it_belongs() -> None:
+    assert columns(encoded()) == {
+        "run_id": "1", "n": "17", "ts": GOOD["ts"], "rts": GOOD["rts"], "sport": "51044", "dport": "22",
+        "verified": "t", "event": "ssh.password", "saddr": "192.0.2.7", "daddr": "203.0.113.9", "proto": "tcp",
+        "data": {"method": "password", "user": "root", "password": "x\\x22y"},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("proto", "claim", "verified"),
+    [("tcp", None, "t"), ("tcp", "no", "t"), ("udp", "yes", "t"), ("udp", "no", "f"), ("udp", None, "f")],
+)
+def test_verified_is_tcp_or_said_so(proto: str, claim: str | None, verified: str) -> None:
+    row = columns(encoded(proto=proto, verified=claim))
+    assert row["verified"] == verified
+    assert "verified" not in row["data"]
+
+
+def test_a_cut_value_keeps_its_true_length() -> None:
+    data = columns(encoded(user='"' + "A" * 256 + '"/1500', password='""'))["data"]
+    assert data == {"method": "password", "user": "A" * 256, "user_length": 1500, "password": ""}
+
+
+@pytest.mark.parametrize(
+    ("given_ts", "stored"),
+    [
+        ("2026-11-25T02:12:18Z", "2026-11-25T02:12:18.000000+00:00"),
+        ("2026-11-25T03:12:18.5+01:00", "2026-11-25T02:12:18.500000+00:00"),
+        ("2026-11-24T23:59:59.999999-00:30", "2026-11-25T00:29:59.999999+00:00"),
+    ],
+)
+def test_other_forms_of_time_become_the_one(given_ts: str, stored: str) -> None:
+    assert columns(encoded(ts=given_ts))["ts"] == stored
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["", "-", "2026-11-25T02:12:18.123456", "2026-13-25T02:12:18.123456+00:00", "2026-02-30T02:12:18.123456+00:00",
+     "2026-11-25T25:12:18.123456+00:00", "2026-11-25T02:60:18.123456+00:00", "0001-01-01T00:00:00.000000+14:00",
+     "２026-11-25T02:12:18.123456+00:00", "2026-11-25T02:12:18.123456+00:00\n"],
+)  # fmt: skip
+def test_what_is_no_time_is_refused(wrong: str) -> None:
+    assert reason(encoded(ts=wrong)).startswith("ts or rts")
+    assert reason(encoded(rts=wrong)).startswith("ts or rts")
+
+
+@pytest.mark.parametrize(
+    ("given_address", "stored"),
+    [("2001:DB8:0:0::1", "2001:db8::1"), ("::ffff:192.0.2.7", "192.0.2.7"), ("255.255.255.255", "255.255.255.255")],
+)
+def test_addresses_are_canonical(given_address: str, stored: str) -> None:
+    row = columns(encoded(saddr=given_address, daddr=given_address))
+    assert (row["saddr"], row["daddr"]) == (stored, stored)
+    assert decode(encoded(saddr=given_address)).saddr == stored
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "-", "1.2.3", "1.2.3.4/24", "01.2.3.4", "fe80::1%eth0", "1.2.3.4\0", "host", "é"]
+)
+def test_what_is_no_address_is_refused(wrong: str) -> None:
+    assert reason(encoded(saddr=wrong)).startswith("saddr or daddr")
+    assert reason(encoded(daddr=wrong)).startswith("saddr or daddr")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"n": ""}, "unnumbered"),
+        ({"run": ""}, "unnumbered"),
+        ({"n": "0"}, "n: out of range"),
+        ({"n": "9223372036854775808"}, "n: out of range"),
+        ({"n": "1" * 5000}, "a field has the wrong type"),
+        ({"n": "-1"}, "n, sport or dport"),
+        ({"sport": "65536"}, "sport or dport"),
+        ({"dport": "٣"}, "n, sport or dport"),
+        ({"sport": ""}, "a field has the wrong type"),
+        ({"sport": "1_0"}, "n, sport or dport"),
+        ({"proto": "icmp"}, "proto"),
+        ({"event": "SSH"}, "event"),
+        ({"event": "a\tb"}, "event"),
+        ({"event": None}, "event: missing"),
+        ({"sensor": None}, "sensor: missing"),
+        ({"sensor": ["a"]}, "sensor or run"),
+        ({"n": 17}, "a field has the wrong type"),
+        ({"ts": 17}, "a field has the wrong type"),
+        ({"saddr": {}}, "a field has the wrong type"),
+        ({"user": None, "method": 5}, "a field has the wrong type"),
+        ({"user": ["a"]}, "a field has the wrong type"),
+        ({"user": '"a'}, "user: its quotes"),
+        ({"user": 'a"b'}, "a value holds"),
+        ({"user": '"a"b"'}, "user: its quotes"),
+        ({"user": '"a"/x'}, "user: its quotes"),
+        ({"user": '"a\\b"'}, "a value holds"),
+        ({"user": '"a\x00b"'}, "a value holds"),
+        ({"user": '"a\tb"'}, "a value holds"),
+        ({"user": '"\x7f"'}, "a value holds"),
+        ({"user": '"é"'}, "a value holds"),
+    ],
+)
+def test_a_bad_field_is_refused_with_its_reason(changes: dict[str, Any], expected: str) -> None:
+    assert reason(encoded(**changes)).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"", "not JSON"),
+        (b"\0" * 100, "NUL bytes"),
+        (b'{"sensor":"\xff"}', "not JSON"),
+        (b'{"a":"\\ud800"}', "not JSON"),
+        (b"[]", "not a JSON object"),
+        (b"17", "not a JSON object"),
+        (b"{}", "sensor: missing"),
+        (b"[" * 5000, "not JSON"),
+        (encoded()[:-1], "not JSON"),
+        (encoded() + encoded(), "not JSON"),
+    ],
+)
+def test_what_is_no_line_is_refused(text: bytes, expected: str) -> None:
+    assert reason(text).startswith(expected)
+
+
+def test_a_refused_line_keeps_its_origin() -> None:
+    with pytest.raises(Reject) as refused:
+        decode(encoded(proto="icmp"))
+    assert (refused.value.sensor, refused.value.run, refused.value.n) == ("ams1", "1764036738123456-9f3a", "17")
+
+
+def test_a_message_that_patterndb_does_not_know_keeps_its_text() -> None:
+    text = json.dumps({"sensor": "ams1", "run": "r", "n": "3", "reject": "unknown", "msg": "event=new.kind a=b"})
+    with pytest.raises(Reject) as refused:
+        decode(text.encode())
+    assert (refused.value.reason, refused.value.message, refused.value.n) == ("unknown", "event=new.kind a=b", "3")
+
+
+@given(st.binary(max_size=300), st.binary(max_size=600))
+def test_any_bytes_come_through_as_the_listener_escaped_them(user: bytes, password: bytes) -> None:
+    data = columns(encoded(user=quoted(user), password=quoted(password)))["data"]
+    for key, raw in (("user", user), ("password", password)):
+        text = data[key]
+        assert re.sub(rb"\\x([0-9a-f]{2})", lambda m: bytes.fromhex(m[1].decode()), text.encode()) == raw[:256]
+        assert data.get(f"{key}_length", len(raw)) == len(raw)
+        assert (f"{key}_length" in data) == (len(raw) > 256)
+
+
+@given(
+    st.fixed_dictionaries(
+        {}, optional={key: st.text() | st.sampled_from([value, f'"{value}']) for key, value in GOOD.items()}
+    )
+    | st.dictionaries(st.text(), st.text() | st.integers() | st.none() | st.lists(st.text()))
+)
+def test_whatever_the_fields_hold_it_is_a_sound_row_or_a_reject(changes: dict[str, Any]) -> None:
+    text = json.dumps(GOOD | changes).encode()
+    try:
+        record = decode(text)
+    except Reject as refused:
+        assert refused.reason
+        return
+    row = uncopy(b"1" + record.row)
+    assert len(row) == len(COLUMNS.split(", "))
+    assert all(isinstance(value, str | int) for value in json.loads(row[-1]).values())
+    assert record.row.isascii()
+    assert b"\0" not in record.row
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_for_a_line_are_refused_or_read(text: bytes) -> None:
+    with pytest.raises(Reject):
+        decode(text)
+
+
+@given(st.datetimes(min_value=datetime(1971, 1, 1), max_value=datetime(2200, 1, 1)))
+def test_microseconds_are_exact(moment: datetime) -> None:
+    ts = moment.replace(tzinfo=UTC).isoformat(timespec="microseconds")
+    delta = moment.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    assert microseconds(ts) == (delta.days * 86400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def test_every_event_of_the_mix_is_read() -> None:
+    rng = random.Random(7)
+    seen = set()
+    for n in range(1, 500):
+        record = decode(line("ams1", "r-1", n, datetime.now(UTC), rng).rstrip(b"\n"))
+        seen.add(record.event)
+        assert record.n == n
+    assert seen == {name for name, _ in MIX}
