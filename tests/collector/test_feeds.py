@@ -85,7 +85,7 @@ def test_a_wrong_file_is_named_with_entry_field_and_remedy(document: object, mes
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FeedError, match="none.yml: No such file"):
+    with pytest.raises(FeedError, match=r"none\.yml: No such file"):
         feeds.load(tmp_path / "none.yml")
     (tmp_path / "bad.yml").write_text("feeds: [")
     with pytest.raises(FeedError, match=r"bad\.yml: not YAML"):

@@ -76,11 +76,11 @@ class FakeDatabase:
         for name in files:
             self.server.positions.pop(name, None)
 
-    def find_run(self, sensor: str, run: str) -> tuple[int, int]:
+    def find_run(self, *_: str) -> tuple[int, int]:
         """Return one run for all."""
         return 1, max((n for _, n in self.server.rows), default=0)
 
-    def find_day(self, day: str) -> bool:
+    def find_day(self, _: str) -> bool:
         """Keep every day."""
         return True
 
@@ -186,7 +186,8 @@ def test_every_line_once_whatever_fails(running: Loader, server: Server) -> None
     write(running, text(3) + text(500) + b"broken\n")
     wait(lambda: read_to_end(running, server, path))
     assert sorted(server.rows) == [(1, n) for n in range(1, 501)]
-    assert server.rejects == ["not JSON: unexpected character: line 1 column 1 (char 0)"]
+    (reject,) = server.rejects
+    assert reject.startswith("not JSON")
     assert not server.failures
     assert server.sessions == 4
 
