@@ -180,6 +180,7 @@ class Client:
 
     def __init__(self, scanner: Machine, sensor: Machine, catalogue: dict[str, Any]) -> None:
         self.scanner, self.sensor, self.catalogue = scanner, sensor, catalogue
+        self.before = len(self.lines())
         self.seen: list[str] = []
 
     def send(self, messages: list[dict[str, Any]], address: str | None = None) -> list[dict[str, Any]]:
@@ -205,7 +206,8 @@ class Client:
             return [line for line in self.seen if start in line]
 
         def look() -> bool:
-            self.seen = self.lines()
+            # A port of the scanner may have been another client's, before this test.
+            self.seen = self.lines()[self.before :]
             return len(there()) >= count
 
         if len(there()) < count:
