@@ -50,6 +50,9 @@ class Client:
     def __init__(self, scanner: Machine, sensor: Machine, catalogue: dict[str, Any]) -> None:
         self.scanner, self.sensor, self.catalogue = scanner, sensor, catalogue
         self.address = sensor.addresses[-1]
+        # Ports come round again: what was there before is not of this test.
+        self.before = 0
+        self.before = len(self.lines())
 
     def argv(self, action: str, *arguments: str) -> list[str]:
         """Arguments of ssh_scanner.py."""
@@ -61,9 +64,10 @@ class Client:
         return [json.loads(line) for line in out.splitlines()]
 
     def lines(self) -> list[str]:
-        """All SSH events of the sensor's spool, oldest first."""
+        """The SSH events in the sensor's spool since the test began, oldest first."""
         spool = self.sensor.check("sh", "-c", SPOOL)
-        return [line[line.index(" event=ssh.") + 1 :] for line in spool.splitlines() if " event=ssh." in line]
+        found = [line[line.index(" event=ssh.") + 1 :] for line in spool.splitlines() if " event=ssh." in line]
+        return found[self.before :]
 
     def events(self, said: dict[str, Any], count: int) -> list[Event]:
         """The events of one connection, when there are so many, or what there is after some seconds."""
@@ -138,12 +142,15 @@ def test_a_reset_connection_keeps_its_address(client: Client) -> None:
 
 
 def test_a_client_that_says_nothing_more_is_ended(client: Client) -> None:
-    """LoginGraceTime, within the first line and after key exchange alike, costs no event."""
+    """LoginGraceTime costs no event: not within the first line, nor while a question waits for its answer."""
+    cases = [("idle", b"SSH-2.0-par".hex()), ("idle", ""), ("unanswered", "root")]
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        partial, silent = pool.map(lambda sent: client.play("idle", sent)[0], (b"SSH-2.0-par".hex(), ""))
+        partial, silent, asked = pool.map(lambda case: client.play(*case)[0], cases)
     assert 20 < partial["seconds"] < 45
     assert client.events(partial, 1)[0]["ident"] == '"SSH-2.0-par"'
     assert client.events(silent, 1)[0]["ident"] == '""'
+    event = client.events(asked, 2)[1]
+    assert (event["event"], event["method"]) == ("ssh.method", '"keyboard-interactive"')
 
 
 def test_twenty_connections_in_two_seconds(client: Client) -> None:
@@ -318,8 +325,8 @@ RAW = [
         id="unreadable-key",
     ),
     pytest.param(
-        [request(b"u", b"hostbased", string(b"ssh-ed25519")
-                 + string(string(b"ssh-ed25519") + string(bytes(32))) + string(b"host") + string(b"user") + string(b""))],
+        [request(b"u", b"hostbased", string(b"ssh-ed25519") + string(string(b"ssh-ed25519") + string(bytes(32)))
+                 + string(b"host") + string(b"user") + string(b""))],
         [{"event": "ssh.key", "method": "hostbased", "signed": "yes", "key_type": "ssh-ed25519", "key_bits": "256"}],
         id="hostbased",
     ),
@@ -355,24 +362,24 @@ def test_nothing_of_the_clients_is_in_the_journal(client: Client) -> None:
 STOCK = """
 Port 20222
 ListenAddress 127.0.0.1
-HostKey {directory}/ssh_host_ed25519_key
 HostKey {directory}/ssh_host_rsa_key
 HostKey {directory}/ssh_host_ecdsa_key
+HostKey {directory}/ssh_host_ed25519_key
 UsePAM yes
 PidFile none
 PasswordAuthentication yes
 KbdInteractiveAuthentication yes
 """
-SSH = (
-    "ssh -F none -i /run/strandline-test/key -o IdentitiesOnly=yes -o StrictHostKeyChecking=no"
-    " -o UserKnownHostsFile=/dev/null -o NumberOfPasswordPrompts=1"
-).split()
+SSH = [
+    "ssh", "-F", "none", "-i", "/run/strandline-test/key", "-o", "IdentitiesOnly=yes",
+    "-o", "NumberOfPasswordPrompts=1", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+]  # fmt: skip
 
 
-@pytest.fixture
-def stock(client: Client) -> Iterator[Machine]:
+@pytest.fixture(scope="module")
+def stock(sensors: list[Machine]) -> Iterator[Machine]:
     """Debian's own sshd on the sensor's port 20222 of the loopback, with a user who has a password and a key."""
-    sensor, directory = client.sensor, "/run/strandline-test"
+    sensor, directory = sensors[0], "/run/strandline-test"
     secret = secrets.token_hex(12)
     script = f"""
         set -e
@@ -433,6 +440,18 @@ def test_it_looks_like_debians_sshd(client: Client, stock: Machine) -> None:
     """Identification and offered algorithms are those of Debian's own server."""
     said = stock.check("python3", "-c", HELLO, client.address)
     assert said.startswith("True"), said
+
+
+def test_it_offers_what_debians_sshd_offers(client: Client, stock: Machine) -> None:
+    """The same signature algorithms (RFC 8308, section 3.1) and methods."""
+
+    def offers(address: str, port: str) -> list[str]:
+        said = stock.run(*SSH, "-v", "-o", "PreferredAuthentications=none", "-p", port, f"nosuch@{address}").stderr
+        return re.findall(r"server-sig-algs=.*|Authentications that can continue: .*", said)
+
+    ours = offers(client.address, "22")
+    assert len(ours) >= 2
+    assert ours == offers("127.0.0.1", "20222")
 
 
 def test_it_runs_without_privileges(client: Client) -> None:
