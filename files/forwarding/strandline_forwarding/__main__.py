@@ -1,0 +1,78 @@
+"""python3 -m strandline_forwarding CONFIGURATION [--check]: one round over the directories of the configuration.
+
+The configuration is a JSON object: {"account": FILE, "directories": [{"path": DIRECTORY, "keep_days": 7, ...}]},
+with the names of policy.Bounds and keeper.Directory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from . import keeper, policy
+
+
+class ConfigurationError(Exception):
+    """What is wrong with the configuration, in one sentence."""
+
+
+def directory(entry: dict[str, Any]) -> keeper.Directory:
+    """One directory of the configuration. Raises ConfigurationError."""
+    numbers = {field.name for field in fields(policy.Bounds)}
+    switches = {"release", "count_lines"}
+    unknown = sorted(set(entry) - numbers - switches - {"path"})
+    if unknown:
+        raise ConfigurationError(f"unknown: {', '.join(unknown)}")
+    if not isinstance(entry.get("path"), str) or not entry["path"].startswith("/"):
+        raise ConfigurationError("path must be an absolute path")
+    for name in numbers & set(entry):
+        if type(entry[name]) is not int or entry[name] < 0:
+            raise ConfigurationError(f"{name} must be a number from 0 on")
+    for name in switches & set(entry):
+        if not isinstance(entry[name], bool):
+            raise ConfigurationError(f"{name} must be true or false")
+    bounds = policy.Bounds(**{name: entry[name] for name in numbers & set(entry)})
+    return keeper.Directory(Path(entry["path"]), bounds, **{name: entry[name] for name in switches & set(entry)})
+
+
+def load(path: Path) -> tuple[Path, list[keeper.Directory]]:
+    """The account's path and the directories. Raises ConfigurationError."""
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        return Path(tree["account"]), [directory(entry) for entry in tree["directories"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one round; exit status 1 when something could not be done, 2 when the configuration is wrong."""
+    parser = argparse.ArgumentParser(prog="strandline_forwarding", description=__doc__)
+    parser.add_argument("configuration", type=Path)
+    parser.add_argument("--check", action="store_true", help="read the configuration and do nothing")
+    options = parser.parse_args(arguments)
+    try:
+        account_path, directories = load(options.configuration)
+    except ConfigurationError as error:
+        print(f"<3>{error}", file=sys.stderr)
+        return 2
+    if options.check:
+        return 0
+    account = keeper.Account.load(account_path)
+    failures: list[str] = []
+    for one in directories:
+        try:
+            failures += keeper.keep(one, account, datetime.now(UTC))
+        except OSError as error:
+            failures.append(str(error))
+            print(f"<3>{error}", file=sys.stderr)
+    account.save()
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

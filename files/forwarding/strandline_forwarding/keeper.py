@@ -1,0 +1,169 @@
+"""The same on a real directory: look, remove, compress, and keep account of what was removed."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from . import policy
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Directory:
+    """A directory to keep within bounds, subdirectories included."""
+
+    path: Path
+    bounds: policy.Bounds
+    release: bool = False
+    """Empty a file before removing it, so that a reader who is stuck in it does not hold its space."""
+    count_lines: bool = False
+    """Count the lines of what is removed: on a sensor, a line is an event."""
+
+
+@dataclass
+class Account:
+    """What was removed since the account was opened, by directory and reason. Kept in a file across runs."""
+
+    path: Path
+    entries: dict[str, Any] = field(default_factory=dict)
+    changed: bool = False
+
+    @classmethod
+    def load(cls, path: Path) -> Account:
+        """Read the account; one that can't be read is put aside and a new one opened, for pruning must go on."""
+        try:
+            entries = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(entries, dict):
+                raise ValueError("not an object")
+        except FileNotFoundError:
+            entries = {}
+        except ValueError:
+            path.replace(path.with_suffix(".broken"))
+            entries = {}
+        return cls(path, entries)
+
+    def add(self, directory: Path, step: policy.Step, lines: int | None) -> None:
+        """Count one file."""
+        entry = self.entries.setdefault(str(directory), {}).setdefault(
+            step.reason, {"files": 0, "bytes": 0, "lines": 0}
+        )
+        entry["files"] += 1
+        entry["bytes"] += step.file.size
+        entry["lines"] += lines or 0
+        entry["last"] = datetime.now(UTC).isoformat(timespec="seconds")
+        self.changed = True
+
+    def save(self) -> None:
+        """Write the account when it changed; whole or not at all."""
+        if not self.changed:
+            return
+        aside = self.path.with_suffix(".new")
+        with aside.open("w", encoding="utf-8") as file:
+            json.dump(self.entries, file, indent=1, sort_keys=True)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(self.path)
+
+
+def look(directory: Path) -> list[policy.File]:
+    """The regular files below a directory whose names are those of syslog-ng's files. Links are no files of ours."""
+    found = []
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            day = policy.day_of(name)
+            if day is None:
+                continue
+            path = Path(folder, name)
+            try:
+                status = path.lstat()
+            except FileNotFoundError:
+                continue  # the loader was faster
+            if stat.S_ISREG(status.st_mode):
+                # Blocks, not st_size: an emptied file that is appended to is as large as what it holds.
+                written = datetime.fromtimestamp(status.st_mtime, UTC)
+                found.append(policy.File(path, day[0], status.st_blocks * 512, written, compressed=day[1]))
+    return found
+
+
+def lines_of(path: Path) -> int:
+    """The number of lines."""
+    count = 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            count += chunk.count(b"\n")
+    return count
+
+
+def empty(path: Path) -> None:
+    """Cut a file to nothing, never through a link."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC)
+    os.close(descriptor)
+
+
+def zstd(path: Path) -> None:
+    """Compress a file to PATH.zst; the original goes when the copy is on disk. Raises OSError, CalledProcessError."""
+    aside = path.with_name(path.name + ".zst.new")
+    aside.unlink(missing_ok=True)
+    subprocess.run(
+        ["zstd", "--quiet", "--no-progress", "-10", "-o", str(aside), "--", str(path)],
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
+    with aside.open("rb") as file:
+        os.fsync(file.fileno())
+    aside.replace(path.with_name(path.name + ".zst"))
+    path.unlink()
+
+
+def free_bytes(directory: Path) -> int:
+    """Space on the file system that an ordinary account can use."""
+    status = os.statvfs(directory)
+    return status.f_bavail * status.f_frsize
+
+
+def keep(directory: Directory, account: Account, now: datetime) -> list[str]:
+    """Bring one directory within its bounds; returns what could not be done, one line each."""
+    failures = []
+    files = look(directory.path)
+    for step in policy.prune(files, directory.bounds, now, free_bytes(directory.path)):
+        path = step.file.path
+        try:
+            lines = lines_of(path) if directory.count_lines and not step.file.compressed else None
+            if directory.release or step.truncate:
+                empty(path)
+            if not step.truncate:
+                path.unlink()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            failures.append(f"{path}: {error.strerror}")
+            continue
+        account.add(directory.path, step, lines)
+        # Age is what was asked for; the others mean that the disk is too small for what comes in.
+        level = 6 if step.reason == "age" else 4
+        what = "emptied" if step.truncate else "removed"
+        events = "" if lines is None else f", {lines} lines"
+        print(
+            f"<{level}>{what} {path} because of its directory's {step.reason}: {step.file.size} bytes{events}",
+            flush=True,
+        )
+    for file in policy.compress(look(directory.path), directory.bounds, now):
+        try:
+            zstd(file.path)
+        except subprocess.CalledProcessError as error:
+            failures.append(f"{file.path}: zstd ended with {error.returncode}")
+        except OSError as error:
+            failures.append(f"{file.path}: {error.strerror}")
+    for failure in failures:
+        print(f"<3>{failure}", file=sys.stderr, flush=True)
+    return failures
