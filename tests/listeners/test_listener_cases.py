@@ -234,6 +234,19 @@ def test_stopping_logs_what_is_open(serve: Serve) -> None:
     assert service.sink.find(client.getsockname()[1], "vnc.malformed").values["data"] == '"RFB 0"'
 
 
+def test_who_is_in_the_middle_of_a_handshake_may_finish_it(serve: Serve) -> None:
+    service = serve("vnc")
+    client = service.tcp_client()
+    read_until(client, 12)
+    service.daemon.loop.stop()
+    pause()
+    client.sendall(b"RFB 003.008\n\x02")
+    read_until(client, 19)
+    client.sendall(b"0123456789abcdef")
+    assert read_until(client, 4) == b"\x00\x00\x00\x01"
+    service.sink.find(client.getsockname()[1], "vnc.auth")
+
+
 def test_a_fault_of_ours_does_not_stop_the_next(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -25,6 +25,9 @@ EVENT_SOCKET = "/run/strandline/events/socket"
 PING = 10.0
 """Seconds between two signs of life to systemd's watchdog; the unit's WatchdogSec is a multiple."""
 
+GRACE = 0.5
+"""Seconds that open connections have when the daemon stops."""
+
 
 class SettingError(ValueError):
     """A setting that can't be used; the text says which and what would do."""
@@ -100,6 +103,9 @@ class Daemon:
         watchdog.tell("READY=1")
         self.loop.run()
         watchdog.tell("STOPPING=1")
+        # Who is in the middle of something may finish it; new ones wait for the next daemon.
+        self._streams.refuse()
+        self.loop.run_out(GRACE, lambda: not len(self._streams))
         self._streams.close()
         if self._own_writer is not None:
             self._own_writer.close()

@@ -63,7 +63,7 @@ RECEIVE_SIZE = 4096
 STREAM_BUFFER = 16384
 """SO_RCVBUF of a connection: the kernel's memory for it counts as ours."""
 
-EVICTED = "connections ended early because the table was full"
+EVICTED = "connections ended early because the table, or their source's share of it, was full"
 STARVED = "accepts that failed for want of descriptors or memory"
 KERNEL_DROPS = "datagrams dropped by the kernel because we were too slow"
 FAULTS = "internal errors, see the lines above"
@@ -86,6 +86,7 @@ class Loop:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self._selector = selectors.DefaultSelector()
+        self._watched: set[int] = set()
         self._tickers: list[Ticker] = []
         self._stopping = False
         # Wakes the selector: select() is resumed after a signal (PEP 475), a byte in a pipe is seen.
@@ -94,13 +95,15 @@ class Loop:
 
     def watch(self, sock: socket.socket, mask: int, call: Callable[[], None]) -> None:
         """Call `call` whenever the socket is ready for `mask`; replaces an earlier wish."""
-        try:
+        if sock.fileno() in self._watched:
             self._selector.modify(sock, mask, call)
-        except KeyError:
+        else:
             self._selector.register(sock, mask, call)
+            self._watched.add(sock.fileno())
 
     def forget(self, sock: socket.socket) -> None:
-        """Watch the socket no longer."""
+        """Watch the socket no longer; before it is closed."""
+        self._watched.discard(sock.fileno())
         self._selector.unregister(sock)
 
     def every_turn(self, ticker: Ticker) -> None:
@@ -116,11 +119,20 @@ class Loop:
     def run(self) -> None:
         """Serve until `stop`."""
         while not self._stopping:
-            now = self.clock()
-            wishes = [at for at in [ticker.tick(now) for ticker in self._tickers] if at is not None]
-            timeout = max(0.0, min(wishes) - now) if wishes else None
-            for key, _ in self._selector.select(timeout):
-                key.data()
+            self._turn(None)
+
+    def run_out(self, seconds: float, done: Callable[[], bool]) -> None:
+        """Serve on until `done`, at most so long."""
+        end = self.clock() + seconds
+        while self.clock() < end and not done():
+            self._turn(end)
+
+    def _turn(self, end: float | None) -> None:
+        now = self.clock()
+        wishes = [at for at in (end, *[ticker.tick(now) for ticker in self._tickers]) if at is not None]
+        timeout = max(0.0, min(wishes) - now) if wishes else None
+        for key, _ in self._selector.select(timeout):
+            key.data()
 
     def close(self) -> None:
         """Give back the selector's own descriptors; not those it watched."""
@@ -223,6 +235,7 @@ class StreamServer:
     ) -> None:
         self._loop, self._make_session, self._writer, self._notices = loop, make_session, writer, notices
         self._limits = limits
+        self._listeners = listeners
         self._idle: Deadlines = Deadlines(limits.idle)
         self._life: Deadlines = Deadlines(limits.lifetime)
         self._drain: Deadlines = Deadlines(limits.drain)
@@ -248,6 +261,11 @@ class StreamServer:
         return min(
             (at for at in (d.next() for d in (self._idle, self._life, self._drain)) if at is not None), default=None
         )
+
+    def refuse(self) -> None:
+        """Accept no more: what comes waits in the listening sockets for the next daemon."""
+        for listener in self._listeners:
+            self._loop.forget(listener)
 
     def close(self) -> None:
         """End every connection, as when its peer had closed it."""
