@@ -15,6 +15,7 @@ from strandline_cli import doctor as doctor_
 from strandline_cli import paths, verbs
 from strandline_cli.demo import down, up
 from strandline_cli.errors import Refusal, StepFailed
+from strandline_cli.fleet import commands
 from strandline_cli.images import base, derived
 from strandline_cli.progress import Progress
 from strandline_cli.testing import run as tests
@@ -84,6 +85,8 @@ def run(arguments: tuple[str, ...]) -> None:
 
 for _verb in verbs.PLAYBOOK_VERBS:
     cli.add_command(verbs.command(_verb))
+cli.add_command(commands.add)
+cli.add_command(commands.report_)
 
 
 def terminate(_number: int, _frame: FrameType | None) -> None:
