@@ -30,7 +30,7 @@ def cli() -> None:
     """Run a network of passive Internet sensors, from one machine."""
 
 
-@cli.command()
+@cli.command(short_help="Run the whole network on this machine.")
 @click.option("--down", "away", is_flag=True, help="Remove every trace of the demo, but keep the cache.")
 @click.option("--cache", is_flag=True, help="With --down: remove the cache and the images too.")
 def demo(away: bool, cache: bool) -> None:
@@ -47,7 +47,7 @@ def demo(away: bool, cache: bool) -> None:
         up.up(progress)
 
 
-@cli.command()
+@cli.command(short_help="Prove that it works.")
 @click.option(
     "--fast", "tier", flag_value=tests.FAST, help="Lint, unit tests and patterndb rules only: under 2 minutes."
 )
@@ -63,13 +63,13 @@ def test(tier: str | None, only: tuple[str, ...]) -> None:
     sys.exit(tests.run(tier or tests.NORMAL, only))
 
 
-@cli.command()
+@cli.command(short_help="Check this machine.")
 def doctor() -> None:
     """Check this machine and say how to mend what is wrong."""
     sys.exit(doctor_.run())
 
 
-@cli.command(context_settings={"ignore_unknown_options": True})
+@cli.command(short_help="Run a command in our environment.", context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, required=True)
 def run(arguments: tuple[str, ...]) -> None:
     """Run a command in strandline's own environment, for work on the code.
