@@ -22,8 +22,10 @@ _CHECK_TIMEOUT = 300
 
 
 def _cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "strandline"
+    # ./strandline names its cache; a bare pytest finds the same one.
+    if named := os.environ.get("STRANDLINE_CACHE"):
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "strandline"
 
 
 def python() -> Path:

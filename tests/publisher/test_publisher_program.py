@@ -60,6 +60,21 @@ def test_check(file: Path) -> None:
     assert program.main(["--check", "--config", str(file)]) == 0
 
 
+def test_check_file(tmp_path: Path) -> None:
+    """The role asks before it puts a file in place."""
+    good = {
+        "feeds": "files/catalogue/feeds.yml", "asn-table": "files/demo/asn.tsv",
+        "never-publish": "files/publisher/never-publish.txt",
+    }  # fmt: skip
+    bad = tmp_path / "bad"
+    bad.write_text("rubbish", encoding="utf-8")
+    for kind, name in good.items():
+        assert program.main(["--check-file", kind, str(ROOT / name)]) == 0
+        assert program.main(["--check-file", kind, str(bad)]) == 78
+    with pytest.raises(SystemExit):
+        program.main(["--check-file", "other", str(bad)])
+
+
 def test_exit_status(file: Path, database: FakeSource, tmp_path: Path) -> None:
     arguments = ["--config", str(file), "--end", "2026-11-25T03:00Z"]
     database.categories["dnsrd"] = [row("198.18.0.1")]
@@ -69,7 +84,9 @@ def test_exit_status(file: Path, database: FakeSource, tmp_path: Path) -> None:
     assert program.main([*arguments, "--accept-drop"]) == 0
     database.categories["sshclient"] = SourceUnavailableError("down")
     assert program.main(arguments) == 75
-    assert program.main(["--config", str(file), "--end", "2026-11-25T03:30Z"]) == 78
+    with pytest.raises(SystemExit) as wrong:
+        program.main(["--config", str(file), "--end", "2026-11-25T03:30Z"])
+    assert wrong.value.code == 2
     assert program.main(["--config", str(tmp_path / "none.yml")]) == 78
 
 

@@ -1,7 +1,7 @@
 """`python3 -m strandline_publisher`: publish once.
 
 Exit status: 0 all feeds are published, 1 some are not and keep their files, 75 the database can't be reached (try
-again later), 78 a configuration file can't be used (nothing was changed). The last two are sysexits.h's numbers.
+again later), 78 a configuration file can't be used (nothing was changed), 2 wrong arguments. 75 and 78: sysexits.h.
 """
 
 from __future__ import annotations
@@ -10,15 +10,21 @@ import argparse
 import logging
 import os
 import sys
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import config, publish, store, window
+from . import addresses, config, publish, store, window
 from .astable import AsTable
 from .errors import ConfigurationError
 from .source import PostgresSource
 
 _LOG = logging.getLogger("strandline_publisher")
+_READERS: Mapping[str, Callable[[Path], object]] = {
+    "asn-table": AsTable.load,
+    "feeds": config.load_feeds,
+    "never-publish": addresses.load_never_publish,
+}
 _EX_TEMPFAIL = 75
 _EX_CONFIG = 78
 _LOCK_TIMEOUT = 300.0  # seconds; a run of 200,000 addresses takes some ten
@@ -52,42 +58,57 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
         "--accept-drop", action="store_true", help="publish even when a feed has lost too many rows to be believed"
     )
     parser.add_argument("--check", action="store_true", help="check the configuration and stop")
-    return parser.parse_args(arguments)
+    parser.add_argument(
+        "--check-file",
+        nargs=2,
+        metavar=("KIND", "FILE"),
+        help=f"check a file before it is put in place, and stop; KIND: {', '.join(_READERS)}",
+    )
+    options = parser.parse_args(arguments)
+    if options.check_file and options.check_file[0] not in _READERS:
+        parser.error(f"--check-file: KIND is one of {', '.join(_READERS)}")
+    try:
+        options.end = options.end and window.parse_end(options.end)
+    except ValueError as error:
+        parser.error(f"--end: {error}")
+    return options
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.check_file:
+        kind, name = options.check_file
+        _READERS[kind](Path(name))
+        return 0
+    now = datetime.now(UTC)
+    settings = config.load(options.config)
+    span = options.end or window.ending_now(now, through_now=options.through_now or settings.through_now)
+    if options.check:
+        publish.check_texts(settings, span)
+        AsTable.load(settings.asn_table)
+        return 0
+    source = PostgresSource(settings.database, statement_timeout=settings.statement_timeout)
+    with store.lock(settings.state / "lock", timeout=_LOCK_TIMEOUT):
+        try:
+            outcome = publish.run(settings, source, span, now=now, override=options.accept_drop)
+        finally:
+            source.close()
+    if outcome.source_unavailable:
+        return _EX_TEMPFAIL
+    return 1 if outcome.failed else 0
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the program and return its exit status."""
     _start_logging()
     options = _arguments(arguments)
-    now = datetime.now(UTC)
     try:
-        settings = config.load(options.config)
-        if options.end:
-            span = window.parse_end(options.end)
-        else:
-            span = window.ending_now(now, through_now=options.through_now or settings.through_now)
-        if options.check:
-            publish.check_texts(settings, span)
-            AsTable.load(settings.asn_table)
-            return 0
-        source = PostgresSource(settings.database, statement_timeout=settings.statement_timeout)
-        with store.lock(settings.state / "lock", timeout=_LOCK_TIMEOUT):
-            try:
-                outcome = publish.run(settings, source, span, now=now, override=options.accept_drop)
-            finally:
-                source.close()
+        return _run(options)
     except ConfigurationError as error:
         _LOG.error("%s", error)
-        return _EX_CONFIG
-    except ValueError as error:
-        _LOG.error("--end: %s", error)
         return _EX_CONFIG
     except OSError as error:
         _LOG.error("the website can't be written: %s", error)
         return 1
-    if outcome.source_unavailable:
-        return _EX_TEMPFAIL
-    return 1 if outcome.failed else 0
 
 
 if __name__ == "__main__":
