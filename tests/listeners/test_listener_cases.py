@@ -197,6 +197,15 @@ def test_an_idle_client_is_timed_out_and_a_slow_one_too(serve: Serve) -> None:
     assert idle.recv(1) == b""
 
 
+def test_many_requests_in_one_segment_are_all_logged(serve: Serve) -> None:
+    service = serve("sip")
+    client = service.tcp_client()
+    client.sendall(b"A sip:x\n\n" * 5000)
+    client.close()
+    records = service.sink.wait(5000, 10.0)
+    assert {r.values["uri"] for r in records} == {'"sip:x"'}
+
+
 def test_a_client_that_does_not_read_is_bounded(serve: Serve) -> None:
     service = serve("sip")
     greedy = service.tcp_client()

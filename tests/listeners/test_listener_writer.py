@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,6 +103,31 @@ def test_a_reader_that_stands_still_costs_no_time_and_bounded_memory(
             writer.tick(0.0)
         assert received + dropped == number
         assert BACKLOG_MAX < 2 * 1024 * 1024
+
+
+def test_a_slow_reader_slows_down_the_writer_and_loses_nothing(
+    path: str, writer: EventWriter, notices: Notices
+) -> None:
+    number, received = 12000, 0
+    with reader(path) as sock:
+        sock.setblocking(True)
+
+        def read() -> None:
+            nonlocal received
+            while received < number:
+                sock.recv(65536)
+                received += 1
+
+        slow = threading.Thread(target=read)
+        slow.start()
+        for turn in range(0, number, 200):
+            for _ in range(200):
+                writer.write(event(b"\x00" * 256), FLOW)
+            writer.tick(float(turn))
+        while writer.tick(0.0) is not None:
+            pass
+        slow.join(10)
+    assert (received, notices.total(DROPPED)) == (number, 0)
 
 
 def test_close_waits_for_the_reader_but_not_for_ever(path: str, notices: Notices) -> None:

@@ -11,7 +11,7 @@ from listener_harness import Record, record, sip
 from strandline_listeners.event import Flow
 from strandline_listeners.sip.answer import Persona
 from strandline_listeners.sip.nonce import Prover
-from strandline_listeners.sip.session import BODY_SIZE_MAX, HEADERS_SIZE_MAX, Answerer, StreamSession
+from strandline_listeners.sip.session import BODY_SIZE_MAX, HEADERS_SIZE_MAX, MESSAGES_PER_TURN, Answerer, StreamSession
 
 FLOW = Flow("192.0.2.7", 51044, "203.0.113.9", 5060, "tcp")
 
@@ -25,10 +25,14 @@ def run(*segments: bytes, end: str = "closed") -> tuple[list[Record], bytes, boo
     stream, records, sent = session(), [], b""
     for segment in segments:
         step = stream.feed(segment)
-        records += [record(event) for event in step.events]
-        sent += step.send
-        if step.close:
-            return records, sent, True
+        while True:
+            records += [record(event) for event in step.events]
+            sent += step.send
+            if step.close:
+                return records, sent, True
+            if not step.more:
+                break
+            step = stream.feed(b"")
     return records + [record(event) for event in stream.end(end)], sent, False
 
 
@@ -128,6 +132,14 @@ def test_what_is_unfinished_is_logged_once(reason: str) -> None:
     assert records[0].trusted["malformed"] == "length+headers"
     records, _, _ = run(sip(), end=reason)
     assert len(records) == 1
+
+
+def test_one_stream_does_not_keep_the_others_waiting() -> None:
+    stream = session()
+    step = stream.feed(b"A sip:x\n\n" * 400)
+    assert step.more
+    assert len(step.events) == MESSAGES_PER_TURN
+    assert len(stream.end("evicted")) == 400 - MESSAGES_PER_TURN  # and nothing of it is lost
 
 
 @given(

@@ -70,14 +70,18 @@ FAULTS = "internal errors, see the lines above"
 
 
 class Step:
-    """What a session wants: bytes to send, events to log, whether the client made progress, whether this is the end."""
+    """What a session wants: bytes to send, events to log, whether the client made progress, whether this is the end.
 
-    __slots__ = ("close", "events", "progress", "send")
+    `more`: what came holds more than one turn's share, go on with `feed(b"")` before reading on.
+    """
+
+    __slots__ = ("close", "events", "more", "progress", "send")
 
     def __init__(
         self, send: bytes = b"", events: Sequence[Event] = (), progress: bool = False, close: bool = False
     ) -> None:
         self.send, self.events, self.progress, self.close = send, events, progress, close
+        self.more = False
 
 
 class Loop:
@@ -240,6 +244,7 @@ class StreamServer:
         self._life: Deadlines = Deadlines(limits.lifetime)
         self._drain: Deadlines = Deadlines(limits.drain)
         self._of_source: dict[bytes, Deadlines] = {}
+        self._behind: dict[Connection, None] = {}  # what they sent is not all worked off
         for listener in listeners:
             listener.setblocking(False)
             # Connections inherit both.
@@ -252,12 +257,16 @@ class StreamServer:
         return len(self._life)
 
     def tick(self, now: float) -> float | None:
-        """End what is over; returns when the next deadline is."""
+        """Work off what was left, end what is over; returns when the next deadline is."""
+        for connection in list(self._behind):
+            self._feed(connection, b"")
         for connection in self._drain.expired(now):
             self._close(connection)
         for deadlines in (self._idle, self._life):
             for connection in deadlines.expired(now):
                 self._end(connection, "timeout")
+        if self._behind:
+            return now
         return min(
             (at for at in (d.next() for d in (self._idle, self._life, self._drain)) if at is not None), default=None
         )
@@ -317,7 +326,7 @@ class StreamServer:
             self._loop.watch(connection.socket, mask, partial(call, connection))
 
     def _readable(self, connection: Connection) -> None:
-        if connection.socket.fileno() < 0:  # closed earlier in this very turn
+        if connection.socket.fileno() < 0 or connection in self._behind:  # closed earlier in this very turn, or busy
             return
         try:
             data = connection.socket.recv(RECEIVE_SIZE)
@@ -328,13 +337,19 @@ class StreamServer:
         if not data:
             self._end(connection, "closed")
         elif not connection.draining:
-            try:
-                step = connection.session.feed(data)
-            except Exception:
-                _fault(self._notices)
-                self._close(connection)
-            else:
-                self._apply(connection, step)
+            self._feed(connection, data)
+
+    def _feed(self, connection: Connection, data: bytes) -> None:
+        self._behind.pop(connection, None)
+        try:
+            step = connection.session.feed(data)
+        except Exception:
+            _fault(self._notices)
+            self._close(connection)
+            return
+        if step.more:
+            self._behind[connection] = None
+        self._apply(connection, step)
 
     def _writable(self, connection: Connection) -> None:
         if connection.socket.fileno() < 0:
@@ -398,6 +413,7 @@ class StreamServer:
     def _close(self, connection: Connection) -> None:
         for deadlines in (self._idle, self._life, self._drain):
             deadlines.forget(connection)
+        self._behind.pop(connection, None)
         of_source = self._of_source.get(connection.source)
         if of_source is not None:
             of_source.forget(connection)

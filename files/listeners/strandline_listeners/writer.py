@@ -1,14 +1,17 @@
 """Events to the sensor's syslog-ng: a datagram each, to its unix socket.
 
 A listener must not stand still because its reader does, and must not lose events while the reader restarts. systemd
-holds the reader's socket, whose queue (net.unix.max_dgram_qlen) takes most of it; what does not fit waits here,
-bounded in bytes, and is tried again by the event loop. Beyond the bound an event is dropped and counted.
+holds the reader's socket, whose queue (net.unix.max_dgram_qlen) takes most of it; what does not fit waits here, bounded
+in bytes, and is tried again by the event loop. While much waits, each turn of the loop gives the reader a little time:
+that slows down the other side (TCP's window, the kernel's queue) before anything is lost. Beyond the bound an event is
+dropped and counted.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
 import time
 from collections import deque
@@ -27,11 +30,14 @@ BACKLOG_MAX = 1024 * 1024
 RETRY = 0.1
 """Seconds between two tries while events wait."""
 
+YIELD = 0.2
+"""Seconds that a turn of the loop waits for the reader, at most, while more than half of what may wait does."""
+
 DROPPED = "events dropped because syslog-ng did not take them"
 
 
 class EventWriter:
-    """Never blocks and never raises; `close` waits at most its timeout for the reader."""
+    """Never raises, and never stands still; `close` waits at most its timeout for the reader."""
 
     def __init__(self, path: str, program: str, notices: Notices, wall: Callable[[], int] = time.time_ns) -> None:
         self._path, self._program, self._notices, self._wall = path, program, notices, wall
@@ -53,8 +59,10 @@ class EventWriter:
 
     def tick(self, now: float) -> float | None:
         """Send what waits, in order; returns when to try again (monotonic seconds), None when nothing waits."""
-        while self._waiting and self._send(self._waiting[0]):
-            self._waiting_bytes -= len(self._waiting.popleft())
+        self._flush()
+        end = time.monotonic() + YIELD
+        while self._waiting_bytes > BACKLOG_MAX // 2 and self._ready(end - time.monotonic()):
+            self._flush()
         return now + RETRY if self._waiting else None
 
     def close(self, timeout: float = 2.0) -> None:
@@ -66,6 +74,18 @@ class EventWriter:
             self._notices.count(DROPPED, len(self._waiting))
             self._waiting.clear()
         self._disconnect()
+
+    def _flush(self) -> None:
+        while self._waiting and self._send(self._waiting[0]):
+            self._waiting_bytes -= len(self._waiting.popleft())
+
+    def _ready(self, seconds: float) -> bool:
+        """Whether the reader takes more within so many seconds."""
+        if self._socket is None or seconds <= 0:
+            return False
+        poll = select.poll()  # not select(): a descriptor may be above 1023
+        poll.register(self._socket, select.POLLOUT)
+        return bool(poll.poll(seconds * 1000))
 
     def _send(self, message: bytes) -> bool:
         """True when the message is off our hands. A dead socket is replaced once."""

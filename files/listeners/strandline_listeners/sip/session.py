@@ -24,6 +24,9 @@ HEADERS_SIZE_MAX = 8192
 BODY_SIZE_MAX = 65536
 """Bytes of a body that are skipped on a stream; none is ever kept."""
 
+MESSAGES_PER_TURN = 16
+"""Messages that one stream may have before the others have their turn: one segment can hold hundreds."""
+
 WITHHELD_LARGE = "SIP answers withheld over UDP because they would be larger than the request"
 WITHHELD_RATE = "SIP answers withheld over UDP because of the rate limit"
 
@@ -131,24 +134,32 @@ class StreamSession:
         self._buffer += data
         step = Step()
         events: list[Event] = []
-        while not step.close and self._advance(step, events):
+        for _ in range(MESSAGES_PER_TURN):
+            if step.close or not self._advance(step, events):
+                break
             step.progress = True
+        else:
+            step.more = not step.close
         step.events = events
         self._silent = self._silent and not events
         return step
 
     def end(self, reason: str) -> list[Event]:
-        """Log what is unfinished: as a request when it can be read as one."""
+        """Log what was left, and what is unfinished: as a request when it can be read as one."""
+        step = Step()
+        events: list[Event] = []
+        while not step.close and self._advance(step, events):
+            pass
+        rest = b"" if step.close else self._buffer.lstrip(b"\r\n")
+        request = parse(rest, stream=True)
         if self._body is not None:
             self._body.wrong.add("length")
-            return [request_event(self._body, verified=True)]
-        rest = self._buffer.lstrip(b"\r\n")
-        request = parse(rest, stream=True)
-        if request is not None:
-            return [request_event(request, verified=True)]
-        if rest or (self._silent and not self._skip):
-            return [malformed_event(reason, rest, verified=True)]
-        return []
+            events.append(request_event(self._body, verified=True))
+        elif request is not None:
+            events.append(request_event(request, verified=True))
+        elif rest or (self._silent and not events and not self._skip):
+            events.append(malformed_event(reason, rest, verified=True))
+        return events
 
     def _advance(self, step: Step, events: list[Event]) -> bool:
         """Take one thing off the buffer; false when that needs more bytes, or when this is the end."""
