@@ -34,7 +34,6 @@ class Server:
         self.failures: list[Exception] = []
         self.poison = -1  # the n of a row that it refuses
         self.sessions = 0
-        self.transactions = 0
 
 
 class FakeDatabase:
@@ -66,6 +65,9 @@ class FakeDatabase:
     def rollback(self) -> None:
         """Forget what is open."""
         self.open = []
+
+    def ping(self) -> None:
+        """Say nothing."""
 
     def positions(self) -> dict[str, Position]:
         """Return what is committed."""
@@ -100,15 +102,15 @@ class FakeDatabase:
         rows = self.open + [d.row for d in batch.doubtful]
         self.open = []
         self._refuse([d.row for d in batch.doubtful])
-        for file, (before, after) in batch.moves.items():
+        for file, (before, _) in batch.moves.items():
             if self.server.positions.get(file) != before:
                 raise Outpaced(file)
-            self.server.positions[file] = after
         new = [key for key in ((int(r.split(b"\t")[0]), int(r.split(b"\t")[1])) for r in rows)]
         fresh = [key for number, key in enumerate(new) if key not in self.server.rows and key not in new[:number]]
         self.server.rows += fresh
         self.server.rejects += [reject.reason for reject in batch.rejects]
-        self.server.transactions += 1
+        # Last: this is what the tests wait for.
+        self.server.positions.update({file: after for file, (_, after) in batch.moves.items()})
         return len(fresh), len(new) - len(fresh)
 
 

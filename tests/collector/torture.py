@@ -134,7 +134,7 @@ class Loaders:
                 config = self.directory / f"loader{number}.yml"
                 command = [sys.executable, "-m", "strandline_collector.loader", "--config", str(config)]
                 with config.with_suffix(".log").open("ab") as log:
-                    environment = {**os.environ, "PYTHONPATH": str(LIBRARY)}
+                    environment = {**os.environ, "PYTHONPATH": str(LIBRARY), "PYTHONDONTWRITEBYTECODE": "1"}
                     self.processes[number] = subprocess.Popen(command, env=environment, stderr=log)
 
     def kill(self, number: int, how: signal.Signals) -> None:
@@ -179,6 +179,7 @@ def loaded(database: str, files: list[Path]) -> bool:
 
 def recount(database: str) -> int:
     """Return the number of sightings that differ from a count of the stored events."""
+    sys.dont_write_bytecode = True
     sys.path.insert(0, str(LIBRARY))
     from strandline_collector import feeds  # noqa: PLC0415 - on the collector only
 

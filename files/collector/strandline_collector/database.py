@@ -129,6 +129,11 @@ class Database:
             )
             return {file: Position(inode, offset, mid_line) for file, inode, offset, mid_line in cursor.fetchall()}
 
+    def ping(self) -> None:
+        """Raise psycopg2.Error when the database is gone."""
+        with self._finder.cursor() as cursor:
+            cursor.execute("SELECT 1")
+
     def forget(self, files: Sequence[str]) -> None:
         """Delete the positions of files that are no more."""
         with self._finder.cursor() as cursor:

@@ -128,6 +128,8 @@ class Loader:
                     else:
                         writer.begin(rows, None)
                 if self.status.due():
+                    if chunk is None:
+                        database.ping()  # with nothing to load, nobody else would notice
                     self.status.counters.lag_bytes = self.spool.lag_bytes()
                     self.status.write()
                 if chunk is not None and chunk.full:
