@@ -140,12 +140,15 @@ def test_the_loader_is_confined(collector: Machine) -> None:
     memory = int(status["VmRSS"].split()[0])
     print(f"\nloader: {memory / 1024:.1f} MiB resident")
     assert memory < 40 * 1024
-    # An empty network namespace: it reaches the database by a file, and nothing else at all.
-    links = collector.check("nsenter", "--target", pid, "--net", "ls", "/sys/class/net/")
-    assert collector.check("nsenter", "--target", pid, "--net", "cat", "/proc/net/route").count("\n") <= 1, links
-    for path in ("/etc", "/usr/lib/strandline", "/var/log"):
-        done = collector.run("nsenter", "--target", pid, "--mount", "touch", f"{path}/strandline-test")
-        assert done.returncode != 0, path
+    # It reaches the database by a file, so it can do without any network.
+    shown = collector.check("systemctl", "show", "strandline-loader.service").splitlines()
+    for effective in (
+        "PrivateNetwork=yes",
+        "ProtectSystem=strict",
+        "PrivateDevices=yes",
+        "RestrictAddressFamilies=AF_UNIX",
+    ):
+        assert effective in shown, effective
 
 
 def test_a_broken_line_is_kept_with_its_reason_and_blocks_nothing(collector: Machine) -> None:
