@@ -93,6 +93,11 @@ def test_what_is_no_time_is_refused(wrong: str) -> None:
     assert reason(encoded(rts=wrong)).startswith("ts or rts")
 
 
+def test_two_wrong_times_do_not_make_two_right_ones() -> None:
+    decode(encoded())
+    assert reason(encoded(ts=GOOD["ts"][:-2], rts=GOOD["ts"][-2:] + GOOD["rts"])).startswith("ts or rts")
+
+
 @pytest.mark.parametrize(
     ("given_address", "stored"),
     [("2001:DB8:0:0::1", "2001:db8::1"), ("::ffff:192.0.2.7", "192.0.2.7"), ("255.255.255.255", "255.255.255.255")],

@@ -23,7 +23,7 @@ MAX_N = 2**63 - 1
 EVENT = re.compile(r"[a-z][a-z0-9_.]{0,62}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,254}")
 _CLOCK = r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{6}\+00:00"
-_clock = re.compile(_CLOCK).fullmatch
+_both_clocks = re.compile(f"(.{{10}}){_CLOCK}(.{{10}}){_CLOCK}").fullmatch  # the usual form, two of it in a row
 _quoted = re.compile(r'"([^"]*)"(?:/([0-9]{1,15}))?').fullmatch
 _V4_MAPPED = b"\0" * 10 + b"\xff\xff"
 
@@ -56,14 +56,13 @@ class Record(NamedTuple):
     row: bytes  # all COLUMNS but the first, in COPY's text format
 
 
+_new = tuple.__new__
 _days: set[str] = set()  # days that are known to be in the calendar, bounded
 _events: set[str] = set()  # event names that are known to be well-formed, bounded
 
 
 def timestamp(text: str) -> str:
     """Return an ISO 8601 time stamp in the form 2026-11-25T02:12:18.123456+00:00; raise ValueError when it is none."""
-    if _clock(text, 10) and text[:10] in _days:
-        return text
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError("no time zone")
@@ -163,10 +162,12 @@ def _fields(record: dict[str, str]) -> Record:
         saddr, daddr = address(saddr), address(daddr)
     except (OSError, ValueError):
         raise Reject("saddr or daddr: not an address") from None
-    try:
-        ts, rts = timestamp(ts), timestamp(rts)
-    except (ValueError, OverflowError):
-        raise Reject("ts or rts: not a time stamp with a time zone") from None
+    both = _both_clocks(ts + rts)
+    if both is None or len(ts) != 32 or both[1] not in _days or both[2] not in _days:
+        try:
+            ts, rts = timestamp(ts), timestamp(rts)
+        except (ValueError, OverflowError):
+            raise Reject("ts or rts: not a time stamp with a time zone") from None
     verified = proto == "tcp" or claim == "yes"
     # COPY's text format (https://www.postgresql.org/docs/17/sql-copy.html): only the JSON can hold a backslash, and
     # nothing can hold a tab or a newline, so one replacement does the escaping.
@@ -174,7 +175,8 @@ def _fields(record: dict[str, str]) -> Record:
         f"\t{n}\t{ts}\t{rts}\t{source_port}\t{destination_port}\t{'t' if verified else 'f'}\t{event}"
         f"\t{saddr}\t{daddr}\t{proto}\t"
     ).encode() + _tidy(record).replace(b"\\", b"\\\\")
-    return Record(sensor, run, n, ts, rts, event, saddr, destination_port, proto, verified, record, row)
+    # What Record(...) does, in half the time.
+    return _new(Record, (sensor, run, n, ts, rts, event, saddr, destination_port, proto, verified, record, row))
 
 
 def decode(line: bytes) -> Record:
