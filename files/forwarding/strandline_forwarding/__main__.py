@@ -25,7 +25,7 @@ def directory(entry: dict[str, Any]) -> keeper.Directory:
     """One directory of the configuration. Raises ConfigurationError."""
     numbers = {field.name for field in fields(policy.Bounds)}
     switches = {"release", "count_lines"}
-    unknown = sorted(set(entry) - numbers - switches - {"path"})
+    unknown = sorted(set(entry) - numbers - switches - {"path", "reopen"})
     if unknown:
         raise ConfigurationError(f"unknown: {', '.join(unknown)}")
     if not isinstance(entry.get("path"), str) or not entry["path"].startswith("/"):
@@ -36,8 +36,13 @@ def directory(entry: dict[str, Any]) -> keeper.Directory:
     for name in switches & set(entry):
         if not isinstance(entry[name], bool):
             raise ConfigurationError(f"{name} must be true or false")
+    reopen = entry.get("reopen", [])
+    if not isinstance(reopen, list) or not all(isinstance(word, str) for word in reopen):
+        raise ConfigurationError("reopen must be a list of words")
     bounds = policy.Bounds(**{name: entry[name] for name in numbers & set(entry)})
-    return keeper.Directory(Path(entry["path"]), bounds, **{name: entry[name] for name in switches & set(entry)})
+    return keeper.Directory(
+        Path(entry["path"]), bounds, reopen=tuple(reopen), **{name: entry[name] for name in switches & set(entry)}
+    )
 
 
 def load(path: Path) -> tuple[Path, list[keeper.Directory]]:

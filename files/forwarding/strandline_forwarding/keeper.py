@@ -24,7 +24,9 @@ class Directory:
     path: Path
     bounds: policy.Bounds
     release: bool = False
-    """Empty a file before removing it, so that a reader who is stuck in it does not hold its space."""
+    """Empty a file when it is removed, so that a reader who is stuck in it does not hold its space."""
+    reopen: tuple[str, ...] = ()
+    """A command that makes the writer open its files anew. Without one, a file in use is never removed."""
     count_lines: bool = False
     """Count the lines of what is removed: on a sensor, a line is an event."""
 
@@ -89,7 +91,7 @@ def look(directory: Path) -> list[policy.File]:
             except FileNotFoundError:
                 continue  # the loader was faster
             if stat.S_ISREG(status.st_mode):
-                # Blocks, not st_size: an emptied file that is appended to is as large as what it holds.
+                # Blocks, not st_size: what removing it would free.
                 written = datetime.fromtimestamp(status.st_mtime, UTC)
                 found.append(policy.File(path, day[0], status.st_blocks * 512, written, compressed=day[1]))
     return found
@@ -104,10 +106,20 @@ def lines_of(path: Path) -> int:
     return count
 
 
-def empty(path: Path) -> None:
-    """Cut a file to nothing, never through a link."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC)
-    os.close(descriptor)
+def remove(path: Path, directory: Directory, in_use: bool) -> None:
+    """Remove a file, never through a link. Raises OSError, and CalledProcessError when its writer did not let go of it.
+
+    Emptying a file in place would be simpler, but syslog-ng's wildcard-file() ceases to follow a file that shrank.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        path.unlink()
+        if in_use:
+            subprocess.run(directory.reopen, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        if directory.release:
+            os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
 
 
 def zstd(path: Path) -> None:
@@ -137,24 +149,27 @@ def keep(directory: Directory, account: Account, now: datetime) -> list[str]:
     files = look(directory.path)
     for step in policy.prune(files, directory.bounds, now, free_bytes(directory.path)):
         path = step.file.path
+        if step.in_use and not directory.reopen:
+            failures.append(
+                f"{path}: its directory's {step.reason} is beyond its bound, and only files in use are left"
+            )
+            break
         try:
             lines = lines_of(path) if directory.count_lines and not step.file.compressed else None
-            if directory.release or step.truncate:
-                empty(path)
-            if not step.truncate:
-                path.unlink()
+            remove(path, directory, step.in_use)
         except FileNotFoundError:
             continue
         except OSError as error:
             failures.append(f"{path}: {error.strerror}")
             continue
+        except subprocess.CalledProcessError as error:
+            failures.append(f"{path}: removed, but {directory.reopen[0]} ended with {error.returncode}")
         account.add(directory.path, step, lines)
         # Age is what was asked for; the others mean that the disk is too small for what comes in.
         level = 6 if step.reason == "age" else 4
-        what = "emptied" if step.truncate else "removed"
         events = "" if lines is None else f", {lines} lines"
         print(
-            f"<{level}>{what} {path} because of its directory's {step.reason}: {step.file.size} bytes{events}",
+            f"<{level}>removed {path} because of its directory's {step.reason}: {step.file.size} bytes{events}",
             flush=True,
         )
     for file in policy.compress(look(directory.path), directory.bounds, now):

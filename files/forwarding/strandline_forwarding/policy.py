@@ -50,8 +50,8 @@ class Step:
 
     file: File
     reason: str
-    truncate: bool = False
-    """Empty it where it is instead of removing it: it is being written."""
+    in_use: bool = False
+    """It may be open for writing."""
 
 
 def day_of(name: str) -> tuple[date, bool] | None:
@@ -73,9 +73,8 @@ def oldest_first(files: Iterable[File]) -> list[File]:
 def prune(files: Iterable[File], bounds: Bounds, now: datetime, free_bytes: int) -> Iterator[Step]:
     """What has to go, oldest first.
 
-    The file that was written last, and any written a moment ago, is touched only when nothing else is left to remove
-    and the bound is still broken. It is emptied then, not removed: syslog-ng holds it open and would go on writing
-    into a file without a name.
+    The file that was written last, and any written a moment ago, is taken only when nothing else is left to remove
+    and the bound is still broken.
     """
     ordered = oldest_first(files)
     newest = max((file.written for file in ordered), default=now)
@@ -97,7 +96,7 @@ def prune(files: Iterable[File], bounds: Bounds, now: datetime, free_bytes: int)
             return
         total -= file.size
         free_bytes += file.size
-        yield Step(file, reason, truncate=file in in_use)
+        yield Step(file, reason, in_use=file in in_use)
 
 
 def compress(files: Iterable[File], bounds: Bounds, now: datetime) -> list[File]:
