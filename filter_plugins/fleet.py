@@ -31,9 +31,10 @@ def fleet_peers(names: Iterable[str], hostvars: Mapping[str, Any], certificates_
 
 
 def fleet_endpoints(peers: Iterable[Mapping[str, Any]], **extra: Any) -> list[dict[str, Any]]:
-    """Peers as something to connect to or to be connected from: name, first address, certificate, and ``extra`` for each."""
+    """Peers as something to connect to or to be connected from: name, first address, certificate, and ``extra``."""
     return [
-        {"name": peer["name"], "address": peer["addresses"][0], "certificate": peer["certificate"], **extra} for peer in peers
+        {"name": peer["name"], "address": peer["addresses"][0], "certificate": peer["certificate"], **extra}
+        for peer in peers
     ]
 
 
