@@ -98,8 +98,8 @@ def way(sensor: Machine, collector: Machine) -> Iterator[Way]:
     yield Way(sensor, collector, mark)
     # What was rejected here must not be taken for the scanner's; its numbers stay accounted for.
     collector.sql(
-        "UPDATE strandline.reject SET rejected_at = '2000-01-01' WHERE position"  # noqa: S608 - the mark is ours
-        f"('{mark}'::bytea in raw) > 0 RETURNING json_build_object('n', n)"
+        "WITH past AS (UPDATE strandline.reject SET rejected_at = '2000-01-01'"  # noqa: S608 - the mark is ours
+        f" WHERE position('{mark}'::bytea in raw) > 0 RETURNING n) SELECT to_json(n) FROM past"
     )
 
 
@@ -183,7 +183,7 @@ def test_what_is_no_event_stops_no_event(way: Way) -> None:
     daddr = way.sensor.addresses[0]
     good = datagram(event(way.mark, daddr))
     hostile = [
-        f"{way.mark} no syslog at all",
+        f"no syslog {way.mark} at all",
         f"<134>1 2026-99-99T99:99:99Z - strandline-ssh - - - {way.mark}",
         f"<134>1 2026-11-25T02:12:18.123456Z - strandline-ssh\n<134>1 - - - - - - - {way.mark}",
         datagram(f"{way.mark}\nsecond line\r\nthird"),
@@ -236,7 +236,8 @@ openssl x509 -req -in csr.pem -CA $own/cert.pem -CAkey $own/key.pem -days 2 -out
 text=$(cat)
 try() {
     (printf '%s %s' "${#text}" "$text"; sleep 1) |
-        timeout 10 openssl s_client -quiet -connect "$1:6514" $2 >/dev/null 2>err || grep -o 'alert [a-z ]*' err | head -n 1
+        timeout 10 openssl s_client -quiet -connect "$1:6514" $2 >/dev/null 2>err ||
+        grep -o 'alert [a-z ]*' err | head -n 1
 }
 try "$1" ""
 try "$1" "-cert cert.pem -key key.pem"
