@@ -12,7 +12,7 @@ from ansible.errors import AnsibleFilterError
 def source_tree(directory: str, pattern: str = "") -> dict[str, str]:
     """The text files below a directory by relative path: those whose path matches ``pattern`` (a regular expression).
 
-    """The text files below a directory by relative path: those that match ``pattern`` (a regular expression).
+    What Python makes (``__pycache__``) and hidden files are no sources. Raises AnsibleFilterError when none is found.
     """
     root = Path(directory)
     files = {
