@@ -9,9 +9,9 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "filter_plugins"))
+sys.path.insert(0, str(ROOT))
 
-import event_catalogue  # noqa: E402 - found by the line above
+from filter_plugins import event_catalogue  # noqa: E402 - found by the line above
 
 
 def main(arguments: list[str]) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from strandline_cli import paths
 
-NAMESPACES = (paths.ROOT / "filter_plugins", paths.ROOT / "tests")
+NAMESPACES = (paths.ROOT / "filter_plugins", paths.ROOT / "library", paths.ROOT / "tests")
 """Directories without an __init__.py that are imported from the top of the clone by their own name."""
 
 

@@ -10,11 +10,12 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
-import event_catalogue
 import pytest
 import yaml
-from event_catalogue import CatalogueError, Event, examples, read
 from strandline_listeners import event as writer
+
+from filter_plugins import event_catalogue
+from filter_plugins.event_catalogue import CatalogueError, Event, examples, read
 
 ROOT = Path(__file__).resolve().parents[2]
 CATALOGUE: dict[str, Any] = yaml.safe_load((ROOT / "files" / "catalogue" / "events.yml").read_text())

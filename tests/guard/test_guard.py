@@ -171,7 +171,6 @@ def test_the_old_files_are_kept_from_other_eyes(host: Host) -> None:
     assert (host.root / "var/lib/strandline/guard/pending").stat().st_mode & 0o077 == 0
 
 
-
 @pytest.mark.parametrize("arguments", [(), ("try",), ("try", "soon"), ("try", "0"), ("confirm", "x")])
 def test_wrong_arguments_print_the_usage(arguments: tuple[str, ...]) -> None:
     main: Callable[[list[str]], str] = guard_module.main
