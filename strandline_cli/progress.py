@@ -139,6 +139,13 @@ class Step:
             raise StepFailed(f"{argv[0].rsplit('/', 1)[-1]} ended with {code}")
         return code
 
+    @staticmethod
+    def wait(process: subprocess.Popen[bytes]) -> int:
+        """Wait for a command that was started elsewhere; return its exit code."""
+        while (code := process.poll()) is None:
+            time.sleep(0.1)
+        return code
+
     def _follow(self, process: subprocess.Popen[bytes], start: int, watch: Watch, timeout: float | None) -> int:
         """Wait for a command, showing what it does from the end of its log."""
         ends = time.monotonic() + timeout if timeout else None

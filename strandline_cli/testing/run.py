@@ -75,6 +75,16 @@ def prepare(progress: Progress, *, scanner: bool) -> None:
             derived.ensure_scanner(step, base_image)
 
 
+def code(account: Account, tier: str) -> None:
+    """Check the code without its hosts: lint, unit tests, rules. The slowest linter runs beside the others."""
+    with lint.early(lint.ansible()) as ansible:
+        for linter in lint.linters():
+            account.phase(linter.name, linter.what, partial(check, linter=linter))
+        account.phase("units", "Run the unit tests", partial(units, tier=tier), UNITS)
+        account.phase("patterndb", "Test the patterndb rules with pdbtool", patterndb.run)
+        account.phase(ansible.linter.name, ansible.linter.what, ansible.end)
+
+
 def run(tier: str, only: tuple[str, ...]) -> int:
     """Run a tier, or only some of its scenarios; print the account and return the exit code."""
     began = time.monotonic()
@@ -85,10 +95,7 @@ def run(tier: str, only: tuple[str, ...]) -> int:
     chosen = only or (() if tier == FAST else tuple(scenarios.names()))
     prepare(progress, scanner=bool(chosen))
     if not only:
-        for linter in lint.linters():
-            account.phase(linter.name, linter.what, partial(check, linter=linter))
-        account.phase("units", "Run the unit tests", partial(units, tier=tier), UNITS)
-        account.phase("patterndb", "Test the patterndb rules with pdbtool", patterndb.run)
+        code(account, tier)
     for name in chosen:
         account.phase(
             name,

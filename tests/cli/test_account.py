@@ -129,3 +129,19 @@ def test_modules_have_the_name_they_are_imported_by() -> None:
     assert lint.module_name("strandline_cli/testing/lint.py") == "strandline_cli/testing/lint"
     assert lint.module_name("filter_plugins/fleet.py") == "filter_plugins/fleet"
     assert lint.module_name("files/demo/scanner/compare.py") == "compare"
+
+
+def test_a_linter_in_the_background_says_its_part_in_its_turn(progress: Maker, tmp_path: Path) -> None:
+    slow = lint.Linter("slow", "Check", [["sh", "-c", "echo line 7 is too long; exit 2"]])
+    account = Account(progress())
+    with lint.early(slow) as background:
+        account.phase("quick", "Check", well)
+        account.phase("slow", "Check", background.end)
+    assert account.failed == ["slow"]
+    assert "line 7 is too long" in (tmp_path / "log" / "verb-slow.log").read_text()
+
+
+def test_a_linter_in_the_background_ends_with_its_block() -> None:
+    with lint.early(lint.Linter("slow", "Check", [["sleep", "60"]])) as background:
+        pass
+    assert background.process.poll() is not None
