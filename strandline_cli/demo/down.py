@@ -14,7 +14,12 @@ TRACES = (
     paths.DEMO_INVENTORY / "certificates",
     paths.DEMO_INVENTORY / "known_hosts",
 )
-IMAGES = ("localhost/strandline-scanner", "localhost/strandline-vps", "localhost/strandline-pdbtool", "localhost/strandline-base")
+IMAGES = (
+    "localhost/strandline-scanner",
+    "localhost/strandline-vps",
+    "localhost/strandline-pdbtool",
+    "localhost/strandline-base",
+)
 
 
 def down(progress: Progress, *, cache: bool) -> None:
