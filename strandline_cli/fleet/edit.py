@@ -42,10 +42,11 @@ def _flow(values: Mapping[str, Any]) -> CommentedMap:
     return node
 
 
-def _amount(price: Decimal) -> ScalarFloat:
+def _amount(price: Decimal) -> float:
     """A price with two decimals: 24.00 stays 24.00."""
     text = f"{price:.2f}"
-    return ScalarFloat(float(price), width=len(text), prec=text.index("."), m_sign=False)
+    amount: float = ScalarFloat(float(price), width=len(text), prec=text.index("."), m_sign=False)
+    return amount
 
 
 def _country(code: str) -> str:
