@@ -29,7 +29,10 @@ class PlaybookVerb:
         return paths.PLAYBOOKS / f"{self.name}.yml"
 
 
-PLAYBOOK_VERBS = (PlaybookVerb("site", "Provision the hosts of an inventory, or bring them up to date."),)
+PLAYBOOK_VERBS = (
+    PlaybookVerb("site", "Provision the hosts of an inventory, or bring them up to date."),
+    PlaybookVerb("reconcile", "Have the sensors send again what never reached the database, and give account."),
+)
 
 
 def inventory_path(named: str) -> str:

@@ -60,3 +60,36 @@ def coarse(ranges: Ranges, limit: int) -> Ranges:
         else:
             joined.append((first, last))
     return joined
+
+
+def common(left: Ranges, right: Ranges) -> Ranges:
+    """The numbers that are in both (normal) sets."""
+    found: Ranges = []
+    one = two = 0
+    while one < len(left) and two < len(right):
+        first, last = max(left[one][0], right[two][0]), min(left[one][1], right[two][1])
+        if first <= last:
+            found.append((first, last))
+        if left[one][1] < right[two][1]:
+            one += 1
+        else:
+            two += 1
+    return found
+
+
+def without(left: Ranges, right: Ranges) -> Ranges:
+    """The numbers of one (normal) set that are not in the other."""
+    rest: Ranges = []
+    two = 0
+    for first, last in left:
+        while two < len(right) and right[two][1] < first:
+            two += 1
+        place = two
+        while place < len(right) and right[place][0] <= last:
+            if right[place][0] > first:
+                rest.append((first, right[place][0] - 1))
+            first = max(first, right[place][1] + 1)  # noqa: PLW2901 - what is left of this range
+            place += 1
+        if first <= last:
+            rest.append((first, last))
+    return rest
