@@ -15,7 +15,7 @@ from strandline_cli import doctor as doctor_
 from strandline_cli import paths, verbs
 from strandline_cli.demo import down, up
 from strandline_cli.errors import Refusal, StepFailed
-from strandline_cli.fleet import commands
+from strandline_cli.fleet import canary, commands, onboard
 from strandline_cli.images import base, derived
 from strandline_cli.progress import Progress
 from strandline_cli.testing import run as tests
@@ -79,7 +79,9 @@ def run(arguments: tuple[str, ...]) -> None:
     progress = Progress("run")
     verbs.prepare_ansible(progress)
     with progress.step("images", "Build the images that hosts start from") as step:
-        derived.ensure_scanner(step, base.ensure(step))
+        base_image = base.ensure(step)
+        derived.ensure_scanner(step, base_image)
+        derived.ensure_vps(step, base_image)
     sys.exit(subprocess.run(arguments, check=False).returncode)
 
 
@@ -87,6 +89,8 @@ for _verb in verbs.PLAYBOOK_VERBS:
     cli.add_command(verbs.command(_verb))
 cli.add_command(commands.add)
 cli.add_command(commands.report_)
+cli.add_command(onboard.onboard)
+cli.add_command(canary.canary_)
 
 
 def terminate(_number: int, _frame: FrameType | None) -> None:

@@ -11,6 +11,7 @@ from strandline_cli import paths, podman
 from strandline_cli.progress import Step
 
 SCANNER = paths.ROOT / "files" / "demo" / "scanner"
+VPS = paths.ROOT / "strandline_cli" / "images" / "vps"
 PDBTOOL = paths.ROOT / "strandline_cli" / "images" / "pdbtool"
 IGNORED = paths.ROOT / "strandline_cli" / "images" / "containerignore"
 
@@ -53,4 +54,11 @@ def ensure_scanner(step: Step, base: str) -> str:
     """Return the name of the scanner's image, for create.yml too."""
     full = ensure(step, "scanner", SCANNER, base)
     os.environ["STRANDLINE_SCANNER_IMAGE_TAG"] = full
+    return full
+
+
+def ensure_vps(step: Step, base: str) -> str:
+    """Return the name of the image of a freshly leased server, for the inventories that start from it too."""
+    full = ensure(step, "vps", VPS, base)
+    os.environ["STRANDLINE_VPS_IMAGE_TAG"] = full
     return full

@@ -73,6 +73,7 @@ def prepare(progress: Progress, *, scanner: bool) -> None:
         base_image = base.ensure(step)
         if scanner:
             derived.ensure_scanner(step, base_image)
+            derived.ensure_vps(step, base_image)
 
 
 def code(account: Account, tier: str) -> None:

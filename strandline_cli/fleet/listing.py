@@ -1,0 +1,70 @@
+"""The inventory as Ansible sees it: the hosts that are not leased from a provider's file, and where each is entered."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from strandline_cli import paths
+from strandline_cli.demo.network import members
+from strandline_cli.errors import Refusal
+
+FUNCTIONS = ("sensors", "collectors", "publishers")
+"""Groups whose hosts are leased and onboarded."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A host, as far as a verb needs to know it before Ansible runs."""
+
+    name: str
+    function: str
+    """One of FUNCTIONS."""
+    addresses: tuple[str, ...]
+    admin_port: int
+
+
+def entries(listing: Mapping[str, Any]) -> dict[str, Entry]:
+    """Return the leased hosts of `ansible-inventory --list` by name, in the inventory's order."""
+    variables: Mapping[str, Mapping[str, Any]] = listing.get("_meta", {}).get("hostvars", {})
+    found: dict[str, Entry] = {}
+    for function in FUNCTIONS:
+        for name in members(listing, function):
+            own = variables.get(name, {})
+            port = own.get("fleet_admin_port")
+            addresses = tuple(str(address) for address in own.get("addresses", ()))
+            found.setdefault(name, Entry(name, function, addresses, port if isinstance(port, int) else 20022))
+    return found
+
+
+def of(inventory: str) -> dict[str, Entry]:
+    """Ask Ansible for an inventory's hosts. Raises Refusal when it can't be read."""
+    done = subprocess.run(
+        ["ansible-inventory", "--inventory", inventory, "--list"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=paths.ROOT,
+        env={**os.environ, "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true"},
+    )
+    if done.returncode != 0:
+        said = next((line for line in done.stderr.splitlines() if "ERROR" in line), done.stderr.strip())
+        raise Refusal(f"{inventory} can't be read: {said}. Mend it, or compare it with inventory/example.")
+    return entries(json.loads(done.stdout))
+
+
+def chosen(hosts: Mapping[str, Entry], names: Sequence[str], among: Iterable[str] = FUNCTIONS) -> list[Entry]:
+    """Return the named hosts, or all; only those of the groups `among`. Raises Refusal for a name that is none."""
+    fitting = [entry for entry in hosts.values() if entry.function in set(among)]
+    if not names:
+        return fitting
+    by_name = {entry.name: entry for entry in fitting}
+    for name in names:
+        if name not in by_name:
+            known = ", ".join(by_name) or "none"
+            raise Refusal(f"{name} is no host of {' or '.join(among)} in this inventory. There are: {known}.")
+    return [by_name[name] for name in dict.fromkeys(names)]
