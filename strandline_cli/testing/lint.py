@@ -14,7 +14,12 @@ from typing import IO
 from strandline_cli import paths
 from strandline_cli.progress import Step, stop
 
-NAMESPACES = (paths.ROOT / "filter_plugins", paths.ROOT / "library", paths.ROOT / "tests")
+NAMESPACES = (
+    paths.ROOT / "connection_plugins",
+    paths.ROOT / "filter_plugins",
+    paths.ROOT / "library",
+    paths.ROOT / "tests",
+)
 """Directories without an __init__.py that are imported from the top of the clone by their own name."""
 
 
