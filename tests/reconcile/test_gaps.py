@@ -123,7 +123,7 @@ class Ledger:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A clock that goes on only when somebody sleeps."""
     now = [0.0]
-    monkeypatch.setattr(gaps.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    monkeypatch.setattr("time.sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
     return lambda: now[0]
 
 

@@ -100,7 +100,12 @@ def test_the_index_grows_with_the_spool(sensor: Sensor, monkeypatch: pytest.Monk
     sensor.write("2026-11-26.0.log", line(8, day="2026-11-26"), line(1, run=NEXT, day="2026-11-26"))
     opened: list[int] = []
     lines_from = spool.lines_from
-    monkeypatch.setattr(spool, "lines_from", lambda path, offset: opened.append(offset) or lines_from(path, offset))
+
+    def count(path: Path, offset: int) -> Iterator[tuple[bytes, int]]:
+        opened.append(offset)
+        return lines_from(path, offset)
+
+    monkeypatch.setattr(spool, "lines_from", count)
     answer = replay.describe(sensor.index())
     assert answer["runs"][RUN] == {
         "last": 8,
