@@ -1,7 +1,7 @@
 """Ansible connection to a podman container on this machine, by nsenter instead of `podman exec`.
 
-A task costs Ansible two to five calls of podman, of 0.2 s each; entering the container's namespaces directly takes 0.03 s.
-What runs there has the capabilities of the container and no others, as with `podman exec`.
+A task costs Ansible two to five calls of podman, of 0.2 s each; entering the container's namespaces directly takes
+0.03 s. What runs there has the capabilities of the container and no others, as with `podman exec`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ options:
       - name: ansible_host
 """
 
-# Which process a container's first one is costs a call of podman too; remembered here for as long as that process lives.
+# To ask for a container's first process is a call of podman too: the answer is kept for as long as that process lives.
 KNOWN = Path("/run/strandline-containers")
 NAMESPACES = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd")
 ENVIRONMENT = {
@@ -42,7 +42,7 @@ ENVIRONMENT = {
 
 
 def start_time(pid: int) -> str:
-    """When a process began, in clock ticks since boot (proc(5), field 22 of stat): tells it from a later one of its number."""
+    """When a process began, in clock ticks since boot (proc(5), stat, field 22): no two of one number share it."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
 
 
@@ -56,7 +56,7 @@ def capabilities(pid: int) -> list[str]:
 
 
 def first_process(container: str) -> int:
-    """The process that is the container's first one. Raises AnsibleConnectionFailure when the container does not run."""
+    """The container's first process. Raises AnsibleConnectionFailure when the container does not run."""
     memo = KNOWN / container
     try:
         pid, began = memo.read_text().split()
@@ -69,9 +69,8 @@ def first_process(container: str) -> int:
     )
     pid = asked.stdout.strip()
     if asked.returncode != 0 or not pid.isdigit() or pid == "0":
-        raise AnsibleConnectionFailure(
-            f"the container {container} does not run: {asked.stderr.strip() or 'it is stopped'}"
-        )
+        reason = asked.stderr.strip() or "it is stopped"
+        raise AnsibleConnectionFailure(f"the container {container} does not run: {reason}")
     KNOWN.mkdir(exist_ok=True)
     aside = memo.with_name(f".{container}.{os.getpid()}")
     aside.write_text(f"{pid} {start_time(int(pid))}")
@@ -84,6 +83,12 @@ class Connection(ConnectionBase):  # type: ignore[misc]
 
     transport = "strandline_container"
     has_pipelining = True
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._connected: bool = False
+        self._pid = 0
+        self._capabilities = ""
 
     def _connect(self) -> Connection:
         if not self._connected:
@@ -139,8 +144,3 @@ class Connection(ConnectionBase):  # type: ignore[misc]
     def close(self) -> None:
         """Nothing stays open."""
         self._connected = False
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self._pid = 0
-        self._capabilities = ""
