@@ -17,13 +17,13 @@ from typing import Any
 
 import psycopg2.extensions
 import psycopg2.extras
+from psycopg2.extensions import cursor as Cursor
 from strandline_forwarding.ranges import Ranges, common, normal, size, without
 
 from strandline_collector.config import Config
 from strandline_collector.lines import MAX_N, NAME
 from strandline_collector.spool import Spool
 
-Cursor = psycopg2.extensions.cursor
 Request = dict[str, dict[str, list[list[int]]]]
 """By sensor and run: the ranges to send again."""
 MAX_RUNS = 10_000  # of one sensor's index
