@@ -11,8 +11,9 @@ from pathlib import Path
 
 import click
 
-from strandline_cli import galaxy, paths, podman
+from strandline_cli import builder, galaxy, paths, podman
 from strandline_cli.errors import Refusal
+from strandline_cli.fleet.commands import fleet_of
 from strandline_cli.progress import Progress
 
 
@@ -22,6 +23,7 @@ class PlaybookVerb:
 
     name: str
     help: str
+    builds: bool = False  # packages of ours, on the group builders
 
     @property
     def playbook(self) -> Path:
@@ -30,7 +32,7 @@ class PlaybookVerb:
 
 
 PLAYBOOK_VERBS = (
-    PlaybookVerb("site", "Provision the hosts of an inventory, or bring them up to date."),
+    PlaybookVerb("site", "Provision the hosts of an inventory, or bring them up to date.", builds=True),
     PlaybookVerb("reconcile", "Have the sensors send again what never reached the database, and give account."),
 )
 
@@ -69,7 +71,13 @@ def run_playbook(verb: PlaybookVerb, inventories: Sequence[str], extra: Sequence
             f"{paths.shown(verb.playbook)} is missing from this clone. Restore it with: git checkout -- playbooks"
         )
     places = [inventory_path(named) for named in inventories]
-    prepare_ansible(Progress(verb.name))
+    for named in inventories:
+        if (Path(named) / "providers").is_dir():
+            fleet_of(named)
+    progress = Progress(verb.name)
+    prepare_ansible(progress)
+    if verb.builds:
+        builder.ensure(progress, places, extra)
     paths.LOGS.mkdir(parents=True, exist_ok=True)
     log = paths.LOGS / f"{verb.name}-ansible.log"
     env = {**os.environ, "ANSIBLE_LOG_PATH": str(log)}
