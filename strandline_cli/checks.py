@@ -150,6 +150,8 @@ def debian_mirror() -> Check:
         return Check("Mirror", "no Debian 13", f"{str(failure)[:1].upper()}{str(failure)[1:]}.")
     except FileNotFoundError:
         return Check("Mirror", "no apt-get", "Use Debian 12, Debian 13 or Ubuntu 24.04 or newer.")
+    if not found.suites:
+        return Check("Mirror", "none of Debian's in apt's sources: mmdebstrap chooses one")
     return Check("Mirror", f"{found.suites[0][0]} ({', '.join(suite for _, suite in found.suites)})")
 
 

@@ -45,6 +45,11 @@ rm -rf "$1/etc/hostname" "$1/etc/resolv.conf" "$1/etc/apt/sources.list" "$1"/etc
   "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*.bin "$1"/var/log/*.log "$1"/var/log/apt/*
 touch -d @0 "$1/var/lib/apt/lists"
 """
+# Where mmdebstrap has chosen the mirror: its list becomes the image's own, with the source packages.
+KEEP_SOURCES = """\
+#!/bin/sh -e
+sed 'p; s/^deb /deb-src /' "$1/etc/apt/sources.list" > "$1/etc/apt/sources.list.d/debian.list"
+"""
 CHANGES = ('CMD ["/sbin/init"]', "STOPSIGNAL SIGRTMIN+3", "ENV container=podman")
 CONTAINERFILE = """\
 FROM {image}
@@ -63,7 +68,7 @@ def week(now: float) -> str:
 
 def tag(named: str, now: float) -> str:
     """Return the base image's full name for what goes into it and this week."""
-    inputs = [mirror.SUITE, *PACKAGES, *LEAVE_OUT, TIDY, *CHANGES, CONTAINERFILE, named]
+    inputs = [mirror.SUITE, *PACKAGES, *LEAVE_OUT, TIDY, KEEP_SOURCES, *CHANGES, CONTAINERFILE, named]
     digest = hashlib.sha256("\0".join(inputs).encode()).hexdigest()[:12]
     return f"{REPOSITORY}:{mirror.SUITE}-{digest}-{week(now)}"
 
@@ -94,8 +99,11 @@ def from_packages(step: Step, name: str) -> None:
         sources.write_text(source.deb822())
         sources.chmod(0o644)
         tidy = Path(directory) / "tidy"
-        tidy.write_text(TIDY)
-        tidy.chmod(0o755)
+        keep = Path(directory) / "keep-sources"
+        for hook, text in ((tidy, TIDY), (keep, KEEP_SOURCES)):
+            hook.write_text(text)
+            hook.chmod(0o755)
+        own_sources = f"copy-in {sources} /etc/apt/sources.list.d" if source.suites else str(keep)
         step.run(
             [
                 "mmdebstrap",
@@ -107,8 +115,8 @@ def from_packages(step: Step, name: str) -> None:
                 *(f"--dpkgopt=path-exclude={pattern}" for pattern in LEAVE_OUT),
                 "--dpkgopt=path-include=/usr/share/doc/*/copyright",
                 "--skip=cleanup/apt/lists",
+                f"--customize-hook={own_sources}",
                 f"--customize-hook={tidy}",
-                f"--customize-hook=copy-in {sources} /etc/apt/sources.list.d",
                 mirror.SUITE,
                 archive,
                 *source.one_line(),

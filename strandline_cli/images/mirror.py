@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from strandline_cli.errors import StepFailed
 
 SUITE = "trixie"
-DEFAULT = "http://deb.debian.org/debian"
-DEFAULT_SECURITY = "http://deb.debian.org/debian-security"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 TIMEOUT = 10  # seconds for one small file of the mirror
 FORMAT = "$(ORIGIN)|$(LABEL)|$(REPO_URI)"
@@ -19,7 +17,7 @@ FORMAT = "$(ORIGIN)|$(LABEL)|$(REPO_URI)"
 
 @dataclass(frozen=True)
 class Mirror:
-    """A mirror and which of our suites it has, as (address, suite)."""
+    """A mirror and which of our suites it has, as (address, suite); none: mmdebstrap's own choice."""
 
     suites: tuple[tuple[str, str], ...]
 
@@ -35,17 +33,17 @@ class Mirror:
         )
 
 
-def parse_targets(text: str) -> tuple[str, str]:
+def parse_targets(text: str) -> tuple[str, str] | None:
     """Return the addresses of Debian's archive and its security archive from `apt-get indextargets`.
 
-    On Ubuntu, and where apt has no lists yet, these are Debian's own names for the nearest mirror.
+    The second is empty where the machine has none. None on Ubuntu, and where apt has no lists yet.
     """
-    found = {"Debian": DEFAULT, "Debian-Security": DEFAULT_SECURITY}
+    found = {"Debian": "", "Debian-Security": ""}
     for line in reversed(text.splitlines()):
         origin, label, address = (*line.split("|"), "", "")[:3]
         if origin == "Debian" and label in found and address.startswith(("http://", "https://")):
             found[label] = address.rstrip("/")
-    return found["Debian"], found["Debian-Security"]
+    return (found["Debian"], found["Debian-Security"]) if found["Debian"] else None
 
 
 def has_suite(address: str, suite: str) -> bool:
@@ -66,9 +64,12 @@ def find() -> Mirror:
         text=True,
         check=False,
     ).stdout
-    archive, security = parse_targets(targets)
+    addresses = parse_targets(targets)
+    if addresses is None:
+        return Mirror(())
+    archive, security = addresses
     wanted = ((archive, SUITE), (archive, f"{SUITE}-updates"), (security, f"{SUITE}-security"))
-    suites = tuple(place for place in wanted if has_suite(*place))
+    suites = tuple((address, suite) for address, suite in wanted if address and has_suite(address, suite))
     if not suites or suites[0] != wanted[0]:
         raise StepFailed(
             f"the Debian mirror {archive} can't be reached or lacks {SUITE};"

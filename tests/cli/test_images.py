@@ -29,8 +29,8 @@ def test_the_machines_own_mirror_is_used() -> None:
     "text",
     ["", "Ubuntu|Ubuntu|http://archive.ubuntu.example/ubuntu/\n", "||\n\nDebian", "Debian|Debian|cdrom:[disc]/\n"],
 )
-def test_otherwise_debians_own(text: str) -> None:
-    assert parse_targets(text) == (mirror.DEFAULT, mirror.DEFAULT_SECURITY)
+def test_otherwise_mmdebstrap_chooses(text: str) -> None:
+    assert parse_targets(text) is None
 
 
 def test_suites_that_the_mirror_lacks_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -230,7 +230,7 @@ debug3: send packet: type 5
 debug3: send packet: type 50
 debug3: receive packet: type 51
 debug1: Next authentication method: publickey
-debug1: Offering public key: /work/id_ed25519 ED25519 SHA256:AAAA explicit
+debug1: Offering public key: /home/operator/id_ed25519 ED25519 SHA256:AAAA explicit
 debug3: send packet: type 50
 debug2: we sent a publickey packet, wait for reply
 debug1: Next authentication method: keyboard-interactive
