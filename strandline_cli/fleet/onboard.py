@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import shutil
 import socket
 import sys
 import tempfile
@@ -26,6 +27,7 @@ from strandline_cli.progress import Progress, spent
 
 ONBOARD = verbs.PlaybookVerb("onboard", "Turn freshly leased servers into verified sensors.")
 PROBE_TIMEOUT = 3.0  # seconds
+PREFIX = "strandline-onboard-"
 
 
 def answers(entry: Entry) -> bool:
@@ -70,11 +72,21 @@ def vars_text(passwords: Mapping[str, str]) -> str:
     return "\n".join(["onboard_passwords:", *lines, ""]) if lines else "onboard_passwords: {}\n"
 
 
+def remove_leftovers(directory: Path) -> None:
+    """Remove the passwords of runs that were killed before they could do it themselves."""
+    for left in directory.glob(f"{PREFIX}*"):
+        number = left.name.removeprefix(PREFIX).split("-")[0]
+        if number.isdigit() and not Path("/proc", number).exists() and left.stat().st_uid == os.getuid():
+            shutil.rmtree(left, ignore_errors=True)
+
+
 @contextmanager
 def vars_file(passwords: Mapping[str, str]) -> Iterator[Path]:
     """Write the passwords where only we can read them, in memory if possible, and remove them afterwards."""
     shared = Path("/dev/shm")  # noqa: S108 - in a directory of our own there
-    with tempfile.TemporaryDirectory(prefix="strandline-", dir=shared if shared.is_dir() else None) as directory:
+    place = shared if shared.is_dir() else Path(tempfile.gettempdir())
+    remove_leftovers(place)
+    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", dir=place) as directory:
         path = Path(directory) / "passwords.yml"
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(vars_text(passwords))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -130,3 +132,15 @@ def test_the_vars_file_goes_away_when_the_run_is_interrupted() -> None:
     with pytest.raises(KeyboardInterrupt), onboard.vars_file({"ams1": "secret"}) as file:
         raise KeyboardInterrupt
     assert not file.exists()
+
+
+def test_what_a_killed_run_left_goes_and_what_another_one_needs_stays(tmp_path: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    left, needed = (tmp_path / f"{onboard.PREFIX}{number}-x" for number in (ended.pid, os.getpid()))
+    for directory in (left, needed):
+        directory.mkdir()
+        (directory / "passwords.yml").touch()
+    onboard.remove_leftovers(tmp_path)
+    assert not left.exists()
+    assert needed.exists()
