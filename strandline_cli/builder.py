@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from strandline_cli import checks, host, podman
+from strandline_cli import checks, host, inventory, podman
 from strandline_cli.errors import Refusal
 from strandline_cli.images import base
 from strandline_cli.progress import Progress
 
 CONNECTION = "strandline_container"
-
-
-def inventory_data(places: Sequence[str]) -> dict[str, Any]:
-    """What Ansible makes of the inventories. Raises Refusal with Ansible's own words."""
-    asked = subprocess.run(
-        ["ansible-inventory", *(f"--inventory={place}" for place in places), "--list"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if asked.returncode != 0:
-        raise Refusal(f"Ansible can't read the inventory: {asked.stderr.strip()}")
-    data: dict[str, Any] = json.loads(asked.stdout)
-    return data
 
 
 def containers(data: Mapping[str, Any]) -> list[str]:
@@ -51,7 +35,9 @@ def ensure(progress: Progress, places: Sequence[str], extra: Sequence[str]) -> N
     """Start the builders that are containers. Raises Refusal where this machine or this user can't."""
     if not wanted(extra):
         return
-    missing = [name for name in containers(inventory_data(places)) if not podman.running(name)]
+    remedy = "Mend it, or compare it with inventory/example."
+    ours = containers(inventory.listing(places, "the inventory", remedy))
+    missing = [name for name in ours if not podman.running(name)]
     if not missing:
         return
     if os.geteuid() != 0:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from strandline_cli import paths
+from strandline_cli import inventory, paths
 from strandline_cli.errors import Refusal
 
 RESTORE = "Restore it with: git checkout -- inventory/demo"
@@ -101,18 +99,8 @@ def parse(listing: Mapping[str, Any]) -> Network:
 
 def load() -> Network:
     """Ask Ansible for the demo's inventory. Raises Refusal when it can't be read."""
-    inventory = paths.DEMO_INVENTORY
-    if not inventory.is_dir():
-        raise Refusal(f"{paths.shown(inventory)} is missing from this clone. {RESTORE}")
-    done = subprocess.run(
-        ["ansible-inventory", "--inventory", str(inventory), "--list"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=paths.ROOT,
-        env={**os.environ, "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true"},
-    )
-    if done.returncode != 0:
-        said = next((line for line in done.stderr.splitlines() if "ERROR" in line), done.stderr.strip())
-        raise Refusal(f"{paths.shown(inventory)} can't be read: {said}. Mend it, or: git checkout -- inventory/demo")
-    return parse(json.loads(done.stdout))
+    directory = paths.DEMO_INVENTORY
+    if not directory.is_dir():
+        raise Refusal(f"{paths.shown(directory)} is missing from this clone. {RESTORE}")
+    remedy = "Mend it, or: git checkout -- inventory/demo"
+    return parse(inventory.listing([str(directory)], paths.shown(directory), remedy))

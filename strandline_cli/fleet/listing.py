@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from strandline_cli import paths
+from strandline_cli import inventory as inventory_
 from strandline_cli.demo.network import members
 from strandline_cli.errors import Refusal
 
@@ -43,18 +40,8 @@ def entries(listing: Mapping[str, Any]) -> dict[str, Entry]:
 
 def of(inventory: str) -> dict[str, Entry]:
     """Ask Ansible for an inventory's hosts. Raises Refusal when it can't be read."""
-    done = subprocess.run(
-        ["ansible-inventory", "--inventory", inventory, "--list"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=paths.ROOT,
-        env={**os.environ, "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true"},
-    )
-    if done.returncode != 0:
-        said = next((line for line in done.stderr.splitlines() if "ERROR" in line), done.stderr.strip())
-        raise Refusal(f"{inventory} can't be read: {said}. Mend it, or compare it with inventory/example.")
-    return entries(json.loads(done.stdout))
+    remedy = "Mend it, or compare it with inventory/example."
+    return entries(inventory_.listing([inventory], inventory, remedy))
 
 
 def chosen(hosts: Mapping[str, Entry], names: Sequence[str], among: Iterable[str] = FUNCTIONS) -> list[Entry]:
