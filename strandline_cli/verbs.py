@@ -13,7 +13,7 @@ import click
 
 from strandline_cli import builder, galaxy, paths, podman
 from strandline_cli.errors import Refusal
-from strandline_cli.fleet.commands import fleet_of
+from strandline_cli.fleet.read import fleet_of
 from strandline_cli.progress import Progress
 
 

@@ -21,9 +21,9 @@ from rich.table import Table
 from strandline_cli import paths, verbs
 from strandline_cli.errors import Refusal, StepFailed
 from strandline_cli.fleet import listing, probes
-from strandline_cli.fleet.commands import fleet_of
 from strandline_cli.fleet.listing import Entry
 from strandline_cli.fleet.probes import Probe
+from strandline_cli.fleet.read import fleet_of
 from strandline_cli.progress import Progress, ansible_task
 
 TIMEOUT = 5.0  # seconds for a connection and for each answer

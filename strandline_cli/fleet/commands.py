@@ -1,39 +1,24 @@
-"""The verbs that work on the inventory itself and contact no host: add, report."""
+"""The verbs that work on the inventory itself: add, and report, which asks the database only when told to."""
 
 from __future__ import annotations
 
 import datetime as dt
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
 from filter_plugins.fleet_arithmetic import PERIODS_PER_YEAR
-from strandline_cli import paths
+from strandline_cli import paths, verbs
 from strandline_cli.errors import Refusal
-from strandline_cli.fleet import edit, report
+from strandline_cli.fleet import edit, former, origins, report, serving
 from strandline_cli.fleet.countries import CONTINENT_OF
-from strandline_cli.fleet.load import load
-from strandline_cli.fleet.model import Fleet
-
-SHOWN_PROBLEMS = 20
-
-
-def fleet_of(inventory: str) -> Fleet:
-    """Read and check an inventory. Raises Refusal with every mistake; warnings go to the terminal."""
-    directory = Path(inventory)
-    if not directory.is_dir():
-        raise Refusal(f"There is no inventory {inventory}. Name a directory, or copy inventory/example to {inventory}.")
-    fleet = load(directory)
-    if fleet.errors:
-        lines = [str(problem) for problem in fleet.errors]
-        more = [f"… and {len(lines) - SHOWN_PROBLEMS} more"] if len(lines) > SHOWN_PROBLEMS else []
-        raise Refusal("\n".join([f"{inventory} has mistakes:", *lines[:SHOWN_PROBLEMS], *more]))
-    for problem in fleet.problems:
-        click.echo(f"strandline: {problem}", err=True)
-    return fleet
+from strandline_cli.fleet.read import fleet_of
+from strandline_cli.progress import Progress
 
 
 @click.command("add")
@@ -103,29 +88,59 @@ def add(
 @click.command("report")
 @click.option("-i", "--inventory", required=True, help="The network: inventory/production.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=paths.BUILD / "report", show_default=False)
-def report_(inventory: str, output: Path) -> None:
-    """Show the fleet: coverage, cost, renewals, certificates, and which lease to give up first."""
+@click.option("--live", is_flag=True, help="Ask the collectors' database which sensors served, and which are silent.")
+@click.option(
+    "--asn-table",
+    type=click.Path(path_type=Path),
+    help="For the origin ASNs, in place of the inventory's fleet_asn_table.",
+)
+def report_(inventory: str, output: Path, live: bool, asn_table: Path | None) -> None:
+    """Show the fleet: coverage, cost, renewals, certificates, origin ASNs, and which lease to give up first.
+
+    Without --live it contacts no host.
+    """
     fleet = fleet_of(inventory)
-    ends = report.certificate_ends(fleet.directory / "certificates")
-    summary = report.summarise(fleet, dt.datetime.now(dt.UTC), ends)
+    table, missing = origins.table_of(fleet, asn_table)
+    known = report.Known(
+        certificates=report.certificate_ends(fleet.directory / "certificates"),
+        origins=origins.origins(fleet.hosts(), table) if table else None,
+        origins_missing=missing,
+        serving=_serving(inventory) if live else None,
+        former=former.former_leases(fleet.directory),
+    )
+    summary = report.summarise(fleet, dt.datetime.now(dt.UTC), known)
     report.write(summary, output)
-    currency = summary["cost"]["currency"]
+    Console(file=sys.stdout).print(_short(summary))
+    click.echo(f"\nThe whole report: {paths.shown(output)}/index.html and report.json")
+
+
+def _serving(inventory: str) -> dict[str, serving.Serving]:
+    progress = Progress("report")
+    verbs.prepare_ansible(progress)
+    return serving.ask(progress, verbs.inventory_path(inventory))
+
+
+def _short(summary: Mapping[str, Any]) -> Table:
+    """What matters this week, for the terminal."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_row("Hosts", f"{summary['hosts']} with {summary['addresses']} addresses")
-    covered = summary["coverage"]
+    covered, cost = summary["coverage"], summary["cost"]
     table.add_row("Coverage", f"{covered['covered']} of {covered['routable']} routable /8s, {covered['share']:.0%}")
-    table.add_row(
-        "Cost", f"{summary['cost']['year']:,.2f} {currency} a year, {summary['cost']['per_slash8']} for each /8"
-    )
+    if summary["origins"] is not None:
+        systems = [row for row in summary["origins"] if row["asn"] is not None]
+        table.add_row("Origin ASNs", str(len(systems)))
+    table.add_row("Cost", f"{cost['year']:,.2f} {cost['currency']} a year, {cost['per_slash8']} for each /8")
     for state, said in (("lapsed", "Lapsed"), ("due", f"Due in {report.RENEWAL_DAYS} days")):
         rows = summary["renewals"][state]
         table.add_row(said, ", ".join(f"{row['host']} ({row['renews']})" for row in rows) or "none")
+    if summary["silent"] is not None:
+        silent = [f"{row['host']} (since {row['last'] or 'ever'})" for row in summary["silent"]]
+        table.add_row("Silent", ", ".join(silent) or "none")
     soon = [f"{row['host']} ({row['ends']})" for row in summary["certificates"] if row["soon"]]
     table.add_row("Certificates", f"end soon: {', '.join(soon)}" if soon else "none ends soon")
     first = [row["host"] for row in summary["give_up_first"][:3]]
     table.add_row("Give up first", ", ".join(first) or "none")
-    Console(file=sys.stdout).print(table)
-    click.echo(f"\nThe whole report: {paths.shown(output)}/index.html and report.json")
+    return table
 
 
 COMMANDS = (add, report_)

@@ -22,14 +22,15 @@ from ruamel.yaml.scalarstring import ScalarString
 
 from filter_plugins.fleet_arithmetic import PERIODS_PER_YEAR
 from strandline_cli.fleet.countries import CONTINENT_OF, CONTINENTS
-from strandline_cli.fleet.model import Fleet, Host, Lease, Place, Problem, Provider, Severity
+from strandline_cli.fleet.model import EarlierPrice, Fleet, Host, Lease, Place, Problem, Provider, Severity
 
 STATUSES = ("active", "cancelled")
 PROVIDER_KEYS = ("name", "site", "panel", "since", "payment", "support", "reputation", "notes")
 HOST_KEYS = ("addresses", "place", "lease")
 PLACE_KEYS = ("city", "country", "continent")
 LEASE_REQUIRED = ("plan", "price", "currency", "period", "renews", "status")
-LEASE_KEYS = (*LEASE_REQUIRED, "since")
+LEASE_KEYS = (*LEASE_REQUIRED, "since", "earlier")
+EARLIER_KEYS = ("until", "price")
 # Variables of Ansible and of the roles may stand beside a host's own keys.
 ROLE_PREFIXES = (
     "ansible_",
@@ -50,7 +51,7 @@ def yaml() -> YAML:
     """A reader and writer that keeps comments, order and quotes, and that refuses a key given twice."""
     reader = YAML(typ="rt")
     reader.preserve_quotes = True
-    reader.width = 160
+    reader.width = 4096  # never wrap what the operator wrote on one line
     reader.indent(mapping=2, sequence=4, offset=2)
     return reader
 
@@ -127,7 +128,7 @@ class _Checker:
         self.say(node, key, host, f"{prefix}{key}", f"{str(value)!r} is no date", "write it as 2027-03-01")
         return None
 
-    def price(self, node: CommentedMap, host: str) -> Decimal | None:
+    def price(self, node: CommentedMap, host: str, prefix: str = "lease.") -> Decimal | None:
         """An amount of money of at least 0, in units of the currency."""
         value = node.get("price")
         try:
@@ -139,7 +140,7 @@ class _Checker:
                 node,
                 "price",
                 host,
-                "lease.price",
+                f"{prefix}price",
                 f"{str(value)!r} is no amount",
                 "write the price of one period, for example 24.00",
             )
@@ -233,6 +234,7 @@ class _Checker:
         status = self.one_of(node, "status", host, "lease.", STATUSES)
         renews = self.date(node, "renews", host, "lease.")
         since = self.date(node, "since", host, "lease.") if node.get("since") is not None else None
+        earlier = self.earlier(node, host)
         if renews is not None and renews < self.today:
             self.say(
                 node,
@@ -245,7 +247,28 @@ class _Checker:
             )
         if price is None or currency is None or period is None or status is None or renews is None:
             return None
-        return Lease(str(node["plan"]), price, currency, period, renews, status, since)
+        return Lease(str(node["plan"]), price, currency, period, renews, status, since, earlier)
+
+    def earlier(self, node: CommentedMap, host: str) -> tuple[EarlierPrice, ...]:
+        """What the lease cost before: a list of days and prices, the oldest first."""
+        value = node.get("earlier")
+        if value is None:
+            return ()
+        shape = "write for example [{until: 2026-03-01, price: 20.00}], the oldest first"
+        if not isinstance(value, list) or not all(isinstance(each, CommentedMap) for each in value):
+            self.say(node, "earlier", host, "lease.earlier", "is no list of days and prices", shape)
+            return ()
+        prices = []
+        for each in value:
+            if self.keys(each, host, "lease.earlier.", EARLIER_KEYS, EARLIER_KEYS):
+                until = self.date(each, "until", host, "lease.earlier.")
+                price = self.price(each, host, "lease.earlier.")
+                if until is not None and price is not None:
+                    prices.append(EarlierPrice(until, price))
+        days = [each.until for each in prices]
+        if days != sorted(set(days)) or (days and days[-1] > self.today):
+            self.say(node, "earlier", host, "lease.earlier", "its days are not past or not in order", shape)
+        return tuple(prices)
 
     def addresses(self, node: CommentedMap, host: str) -> tuple[str, ...] | None:
         """Public addresses, each once."""

@@ -47,6 +47,14 @@ class Place:
 
 
 @dataclass(frozen=True)
+class EarlierPrice:
+    """What a lease cost before: ``price`` of the same period, in the same currency, until the day ``until``."""
+
+    until: dt.date
+    price: Decimal
+
+
+@dataclass(frozen=True)
 class Lease:
     """What a host is leased for: ``price`` in ``currency`` (ISO 4217) for each ``period``."""
 
@@ -57,6 +65,7 @@ class Lease:
     renews: dt.date
     status: str  # active, cancelled (runs out at `renews`)
     since: dt.date | None = None
+    earlier: tuple[EarlierPrice, ...] = ()  # the oldest first
 
     def mapping(self) -> dict[str, Any]:
         """The lease as the filters take it."""

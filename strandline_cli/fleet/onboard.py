@@ -21,8 +21,8 @@ from strandline_cli import paths, verbs
 from strandline_cli.errors import Refusal, StepFailed
 from strandline_cli.fleet import listing
 from strandline_cli.fleet.canary import canary
-from strandline_cli.fleet.commands import fleet_of
 from strandline_cli.fleet.listing import Entry
+from strandline_cli.fleet.read import fleet_of
 from strandline_cli.progress import Progress, spent
 
 ONBOARD = verbs.PlaybookVerb("onboard", "Turn freshly leased servers into verified sensors.")

@@ -1,14 +1,16 @@
-"""The fleet on one page: coverage, places, providers, cost, renewals, certificates, and which lease to give up first.
+"""The fleet on one page: coverage, places, origin ASes, providers, cost, renewals, silence, certificates, and which
+lease to give up first.
 
 :func:`summarise` computes everything once; report.json is that summary, the page is drawn from it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from filter_plugins.fleet_arithmetic import ROUTABLE_SLASH8, coverage, renewals, slash8s, yearly_cost
 from strandline_cli.fleet.countries import CONTINENTS
+from strandline_cli.fleet.former import FormerLease
 from strandline_cli.fleet.model import Fleet, Host, Provider
+from strandline_cli.fleet.serving import WINDOW_DAYS, Serving
 
 RENEWAL_DAYS = 30
 CERTIFICATE_DAYS = 60
+FORMER_SHOWN = 10
 DAYS_PER_MONTH = Decimal("30.44")
 
 
@@ -57,20 +62,72 @@ def _group(hosts: list[Host], key: str, rates: Mapping[str, Any], currency: str)
     return sorted(rows, key=lambda row: (-row["hosts"], row[key]))
 
 
-def _provider(provider: Provider, rates: Mapping[str, Any], currency: str, today: dt.date) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What is known beside the inventory; each part may be missing."""
+
+    certificates: Mapping[str, dt.datetime] = dataclasses.field(default_factory=dict)
+    """When each host's certificate ends (UTC)."""
+    origins: list[dict[str, Any]] | None = None
+    """As :func:`strandline_cli.fleet.origins.origins` gives them."""
+    origins_missing: str = ""
+    """Why there are none."""
+    serving: Mapping[str, Serving] | None = None
+    """By sensor, when the database was asked."""
+    former: Sequence[FormerLease] = ()
+    """The latest first."""
+
+
+def price_trend(hosts: Iterable[Host], rates: Mapping[str, Any], currency: str) -> Decimal | None:
+    """The change in percent from the first known price of the leases to the present one; None without earlier prices.
+
+    Leases weigh by what they cost; those without an earlier price say nothing of a trend and are left out.
+    """
+    dated = [host.lease for host in hosts if host.lease.earlier]
+    now = sum((yearly_cost(lease.mapping(), rates, currency) for lease in dated), Decimal(0))
+    first = sum(
+        (yearly_cost(lease.mapping() | {"price": lease.earlier[0].price}, rates, currency) for lease in dated),
+        Decimal(0),
+    )
+    return ((now / first - 1) * 100).quantize(Decimal("0.1")) if first else None
+
+
+def _provider(
+    provider: Provider, rates: Mapping[str, Any], currency: str, today: dt.date, known: Known
+) -> dict[str, Any]:
     """One line of the scorecards: how long, how many, for how much, how well."""
     since = provider.details.get("since")
     months = int(Decimal((today - since).days) / DAYS_PER_MONTH) if isinstance(since, dt.date) else None
+    served = (
+        [known.serving[host.name] for host in provider.hosts if host.name in known.serving] if known.serving else []
+    )
     return {
         "provider": provider.name,
         "hosts": len(provider.hosts),
+        "former": sum(lease.provider == provider.name for lease in known.former),
         "addresses": sum(len(host.addresses) for host in provider.hosts),
         "cost": _cost(provider.hosts, rates, currency),
+        "price_trend": price_trend(provider.hosts, rates, currency),
         "months": months,
+        "silent_days": sum(serving.silent_days(today) for serving in served) if served else None,
         "payment": str(provider.details.get("payment", "")),
         "support": str(provider.details.get("support", "")),
         "reputation": str(provider.details.get("reputation", "")),
     }
+
+
+def _silent(
+    hosts: Iterable[Host], serving: Mapping[str, Serving] | None, today: dt.date
+) -> list[dict[str, Any]] | None:
+    """The sensors from which nothing comes, the longest silence first; None when nobody was asked."""
+    if serving is None:
+        return None
+    rows = [
+        {"host": host.name, "provider": host.provider, "last": served.last if served else None}
+        for host in hosts
+        if (served := serving.get(host.name)) is None or served.silent_now(today)
+    ]
+    return sorted(rows, key=lambda row: (row["last"] or dt.date.min, row["host"]))
 
 
 def give_up_order(hosts: Iterable[Host], rates: Mapping[str, Any], currency: str) -> list[dict[str, Any]]:
@@ -100,7 +157,7 @@ def give_up_order(hosts: Iterable[Host], rates: Mapping[str, Any], currency: str
     )
 
 
-def summarise(fleet: Fleet, now: dt.datetime, certificates: Mapping[str, dt.datetime]) -> dict[str, Any]:
+def summarise(fleet: Fleet, now: dt.datetime, known: Known) -> dict[str, Any]:
     """Everything that the report says. ``now`` is aware (UTC); costs are amounts a year in the fleet's currency."""
     today = now.date()
     hosts = list(fleet.hosts())
@@ -122,8 +179,10 @@ def summarise(fleet: Fleet, now: dt.datetime, certificates: Mapping[str, dt.date
             row | {"name": CONTINENTS[row["continent"]]} for row in _group(hosts, "continent", rates, currency)
         ],
         "countries": _group(hosts, "country", rates, currency),
+        "origins": known.origins,
+        "origins_missing": known.origins_missing,
         "providers": sorted(
-            (_provider(provider, rates, currency, today) for provider in fleet.providers),
+            (_provider(provider, rates, currency, today, known) for provider in fleet.providers),
             key=lambda row: (-row["hosts"], row["provider"]),
         ),
         "cost": {
@@ -147,9 +206,11 @@ def summarise(fleet: Fleet, now: dt.datetime, certificates: Mapping[str, dt.date
             ]
             for state, names in dates.items()
         },
+        "silent": _silent(hosts, known.serving, today),
+        "former": [dataclasses.asdict(lease) for lease in known.former[:FORMER_SHOWN]],
         "certificates": [
             {"host": name, "ends": ends.date(), "days": (ends - now).days, "soon": (ends - now).days < CERTIFICATE_DAYS}
-            for name, ends in sorted(certificates.items(), key=lambda item: item[1])
+            for name, ends in sorted(known.certificates.items(), key=lambda item: item[1])
         ],
         "give_up_first": give_up_order(hosts, rates, currency)[:10],
         "warnings": [str(problem) for problem in fleet.problems],
@@ -190,7 +251,7 @@ def render(summary: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template("report.html.j2").render(
-        report=summary, cells=_cells(summary), renewal_days=RENEWAL_DAYS
+        report=summary, cells=_cells(summary), renewal_days=RENEWAL_DAYS, window_days=WINDOW_DAYS
     )
 
 

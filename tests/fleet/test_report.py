@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from strandline_cli.errors import Refusal
+from strandline_cli.fleet.former import former_leases
 from strandline_cli.fleet.load import load
-from strandline_cli.fleet.report import render, summarise, write
+from strandline_cli.fleet.origins import origins, table_of
+from strandline_cli.fleet.report import Known, render, summarise, write
+from strandline_cli.fleet.serving import Serving, merge, read
 from tests.generate_fleet import write_fleet
 
 NOW = dt.datetime(2026, 11, 25, 12, 0, tzinfo=dt.UTC)
@@ -46,7 +50,7 @@ def three(tmp_path: Path) -> Path:
 
 
 def test_figures(three: Path) -> None:
-    report = summarise(load(three, NOW.date()), NOW, {})
+    report = summarise(load(three, NOW.date()), NOW, Known())
     assert (report["hosts"], report["addresses"]) == (3, 4)
     assert report["coverage"]["slash8s"] == [45, 46, 81]
     assert report["coverage"]["addresses_by_slash8"] == {"45": 2, "46": 1, "81": 1}
@@ -58,7 +62,7 @@ def test_figures(three: Path) -> None:
 
 
 def test_the_lease_without_a_slash8_of_its_own_goes_first(three: Path) -> None:
-    report = summarise(load(three, NOW.date()), NOW, {})
+    report = summarise(load(three, NOW.date()), NOW, Known())
     assert [(row["host"], row["slash8s_alone"]) for row in report["give_up_first"]] == [
         ("dear", []),
         ("lone", [81]),
@@ -68,7 +72,7 @@ def test_the_lease_without_a_slash8_of_its_own_goes_first(three: Path) -> None:
 
 def test_certificates_are_listed_by_their_end(three: Path) -> None:
     ends = {"dear": NOW + dt.timedelta(days=400), "lone": NOW + dt.timedelta(days=20)}
-    rows = summarise(load(three, NOW.date()), NOW, ends)["certificates"]
+    rows = summarise(load(three, NOW.date()), NOW, Known(certificates=ends))["certificates"]
     assert [(row["host"], row["days"], row["soon"]) for row in rows] == [("lone", 20, True), ("dear", 400, False)]
 
 
@@ -89,7 +93,7 @@ class Page(HTMLParser):
 
 def test_the_page_draws_256_squares_and_loads_nothing(tmp_path: Path) -> None:
     write_fleet(tmp_path / "fleet", hosts=100, providers=30, seed=1, today=NOW.date())
-    write(summarise(load(tmp_path / "fleet", NOW.date()), NOW, {}), tmp_path / "out")
+    write(summarise(load(tmp_path / "fleet", NOW.date()), NOW, Known()), tmp_path / "out")
     page = Page()
     page.feed((tmp_path / "out" / "index.html").read_text())
     assert page.squares == 256
@@ -104,11 +108,101 @@ def test_the_page_draws_256_squares_and_loads_nothing(tmp_path: Path) -> None:
 
 def test_text_of_the_inventory_is_escaped(tmp_path: Path) -> None:
     directory = fleet_of(tmp_path / "f", [("a", "45.0.0.1", 1, "2027-01-01")], provider="<script>alert(1)</script>")
-    page = render(summarise(load(directory, NOW.date()), NOW, {}))
+    page = render(summarise(load(directory, NOW.date()), NOW, Known()))
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
 
 
 def test_an_empty_fleet_has_a_report(tmp_path: Path) -> None:
-    page = render(summarise(load(tmp_path, NOW.date()), NOW, {}))
+    page = render(summarise(load(tmp_path, NOW.date()), NOW, Known()))
     assert "copy inventory/example" in page
+
+
+def test_origins_are_counted_by_the_publishers_table(three: Path, tmp_path: Path) -> None:
+    table = tmp_path / "asn.tsv"
+    table.write_text("45.0.0.0\t45.255.255.255\t64496\tNL\tALDER\n46.0.0.0\t46.255.255.255\t64497\tDE\tBIRCH <b>\n")
+    rows = origins(load(three, NOW.date()).hosts(), table)
+    assert [(row["asn"], row["addresses"], row["hosts"]) for row in rows] == [
+        (64496, 2, 2),
+        (None, 1, 1),
+        (64497, 1, 1),
+    ]
+    page = render(summarise(load(three, NOW.date()), NOW, Known(origins=rows)))
+    assert "BIRCH &lt;b&gt;" in page
+    assert "not announced, by the table" in page
+
+
+def test_a_bad_table_is_refused_with_its_line(three: Path, tmp_path: Path) -> None:
+    table = tmp_path / "asn.tsv"
+    table.write_text("45.0.0.0\t45.0.0.255\tmany\tNL\tALDER\n")
+    with pytest.raises(Refusal, match="line 1 number: 'many' is not an AS number"):
+        origins(load(three, NOW.date()).hosts(), table)
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ("{}", "is not set"),
+        ('fleet_asn_table: "{{ somewhere }}/asn.tsv"', "--asn-table"),
+        ("fleet_asn_table: /nowhere/asn.tsv", "/nowhere/asn.tsv, which is not on this machine"),
+    ],
+)
+def test_without_a_table_the_report_says_why(three: Path, settings: str, why: str) -> None:
+    (three / "group_vars").mkdir()
+    (three / "group_vars" / "all.yml").write_text(settings)
+    fleet = load(three, NOW.date())
+    table, missing = table_of(fleet, None)
+    assert table is None
+    assert why in missing
+    assert missing.split(":")[0] in render(summarise(fleet, NOW, Known(origins_missing=missing)))
+
+
+def test_silent_days_and_who_is_silent(three: Path) -> None:
+    today = NOW.date()
+    days = dt.timedelta(days=1)
+    said = {
+        "cheap": Serving(first=today - 400 * days, last=today, days=87),
+        "dear": Serving(first=today - 10 * days, last=today - 3 * days, days=8),
+    }
+    report = summarise(load(three, today), NOW, Known(serving=said))
+    assert report["providers"][0]["silent_days"] == 3 + 2
+    assert [(row["host"], row["last"]) for row in report["silent"]] == [("lone", None), ("dear", today - 3 * days)]
+    assert summarise(load(three, today), NOW, Known())["silent"] is None
+
+
+def test_a_sensor_that_began_today_has_no_silent_day() -> None:
+    assert Serving(first=NOW.date(), last=NOW.date(), days=0).silent_days(NOW.date()) == 0
+
+
+def test_of_several_databases_the_last_word_counts() -> None:
+    old = read('[{"sensor": "a", "first": "2026-01-01", "last": "2026-02-01", "days": 0}]', "collector1")
+    new = read('[{"sensor": "a", "first": "2026-01-01", "last": "2026-11-25", "days": 80}]', "collector2")
+    assert merge([old, new]) == merge([new, old]) == new
+    with pytest.raises(Refusal, match="collector1 answered something else"):
+        read('[{"sensor": "a"}]', "collector1")
+
+
+def test_the_price_trend_goes_from_the_first_known_price_to_the_present_one(three: Path) -> None:
+    path = three / "providers" / "alder.yml"
+    text = path.read_text()
+    earlier = "earlier: [{until: 2025-11-01, price: 8}, {until: 2026-11-01, price: 9}]"
+    path.write_text(text.replace("status: active}", f"status: active, {earlier}}}", 1))
+    assert str(summarise(load(three, NOW.date()), NOW, Known())["providers"][0]["price_trend"]) == "25.0"
+    path.write_text(text)
+    assert summarise(load(three, NOW.date()), NOW, Known())["providers"][0]["price_trend"] is None
+
+
+def test_former_leases_are_counted_and_a_broken_record_is_named(three: Path) -> None:
+    record = three / "former_leases.yml"
+    record.write_text(
+        "former_leases:\n  old1: {provider: Alder Hosting, retired: 2026-01-02, reason: vanished}\n"
+        "  old2: {provider: Elm, retired: 2026-03-04, reason: dear}\n"
+    )
+    former = former_leases(three)
+    assert [lease.host for lease in former] == ["old2", "old1"]
+    report = summarise(load(three, NOW.date()), NOW, Known(former=former))
+    assert report["providers"][0]["former"] == 1
+    assert "vanished" in render(report)
+    record.write_text("former_leases:\n  old1: {provider: Alder}\n")
+    with pytest.raises(Refusal, match=r"former_leases.yml is not as"):
+        former_leases(three)

@@ -1,0 +1,28 @@
+"""Reading an inventory for a verb: every mistake is said at once, before anything is done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from strandline_cli.errors import Refusal
+from strandline_cli.fleet.load import load
+from strandline_cli.fleet.model import Fleet
+
+SHOWN_PROBLEMS = 20
+
+
+def fleet_of(inventory: str) -> Fleet:
+    """Read and check an inventory. Raises Refusal with every mistake; warnings go to the terminal."""
+    directory = Path(inventory)
+    if not directory.is_dir():
+        raise Refusal(f"There is no inventory {inventory}. Name a directory, or copy inventory/example to {inventory}.")
+    fleet = load(directory)
+    if fleet.errors:
+        lines = [str(problem) for problem in fleet.errors]
+        more = [f"… and {len(lines) - SHOWN_PROBLEMS} more"] if len(lines) > SHOWN_PROBLEMS else []
+        raise Refusal("\n".join([f"{inventory} has mistakes:", *lines[:SHOWN_PROBLEMS], *more]))
+    for problem in fleet.problems:
+        click.echo(f"strandline: {problem}", err=True)
+    return fleet
