@@ -149,7 +149,7 @@ def onboard(inventory: str, password_file: Path | None, arguments: tuple[str, ..
     with vars_file(passwords) as file:
         arguments_ = [
             f"--limit={limit(hosts, named, packages=packages_there())}",
-            f"--extra-vars={json.dumps({'onboard_hosts': [entry.name for entry in named]})}",
+            f"--extra-vars={json.dumps({'onboard_hosts': [entry.name for entry in named], 'onboard_fresh': fresh})}",
             f"--extra-vars=@{file}",
             *extra,
         ]
