@@ -88,11 +88,13 @@ class Connection(ConnectionBase):  # type: ignore[misc]
         super().__init__(*arguments, **named)
         self._connected: bool = False
         self._pid = 0
+        self._began = ""
         self._capabilities = ""
 
     def _connect(self) -> Connection:
         if not self._connected:
             self._pid = first_process(self.get_option("remote_addr"))
+            self._began = start_time(self._pid)
             self._capabilities = ",".join(["-all", *capabilities(self._pid)])
             self._connected = True
         return self
@@ -102,7 +104,15 @@ class Connection(ConnectionBase):  # type: ignore[misc]
         setpriv = ["setpriv", f"--bounding-set={self._capabilities}", "--inh-caps=-all", "--"]
         return ["nsenter", "--target", str(self._pid), *NAMESPACES, "--", *setpriv, *argv]
 
+    def _alive(self) -> bool:
+        """Whether the container is still the one that was connected to: after a reboot it has another first process."""
+        try:
+            return start_time(self._pid) == self._began
+        except OSError:
+            return False
+
     def _run(self, argv: list[str], data: bytes | None = None) -> tuple[int, bytes, bytes]:
+        self._connected = self._connected and self._alive()
         self._connect()
         done = subprocess.run(
             self._command(*argv),

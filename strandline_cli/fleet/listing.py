@@ -55,3 +55,13 @@ def chosen(hosts: Mapping[str, Entry], names: Sequence[str], among: Iterable[str
             known = ", ".join(by_name) or "none"
             raise Refusal(f"{name} is no host of {' or '.join(among)} in this inventory. There are: {known}.")
     return [by_name[name] for name in dict.fromkeys(names)]
+
+
+def spread(names: Sequence[str], provider_of: Mapping[str, str]) -> list[str]:
+    """Return the names with each provider (as its file is called, or with provider_) replaced by its hosts."""
+    spread_out: list[str] = []
+    for name in names:
+        group = name if name.startswith("provider_") else f"provider_{name}"
+        members = [host for host, provider in provider_of.items() if provider == group]
+        spread_out += members if members and name not in provider_of else [name]
+    return spread_out
