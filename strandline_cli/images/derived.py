@@ -12,6 +12,7 @@ from strandline_cli.progress import Step
 
 SCANNER = paths.ROOT / "files" / "demo" / "scanner"
 VPS = paths.ROOT / "strandline_cli" / "images" / "vps"
+BROWSER = paths.ROOT / "strandline_cli" / "images" / "browser"
 PDBTOOL = paths.ROOT / "strandline_cli" / "images" / "pdbtool"
 IGNORED = paths.ROOT / "strandline_cli" / "images" / "containerignore"
 

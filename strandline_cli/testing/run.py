@@ -12,7 +12,7 @@ from strandline_cli import checks, galaxy, host, paths, podman
 from strandline_cli.errors import StepFailed
 from strandline_cli.images import base, derived
 from strandline_cli.progress import Progress, Step
-from strandline_cli.testing import junit, lint, patterndb, scenarios
+from strandline_cli.testing import browser, junit, lint, patterndb, scenarios
 from strandline_cli.testing.junit import Counts
 from strandline_cli.testing.lint import Linter
 
@@ -57,7 +57,10 @@ def units(step: Step, tier: str) -> None:
     UNITS.unlink(missing_ok=True)
     chosen = [] if tier == LONG else ["-m", "not long"]
     step.run(
-        [sys.executable, "-m", "pytest", "tests", "-q", *chosen, f"--junitxml={UNITS}", "-o", "junit_family=xunit2"]
+        [
+            *(sys.executable, "-m", "pytest", "tests", f"--ignore={browser.TESTS}", "-q", *chosen),
+            *(f"--junitxml={UNITS}", "-o", "junit_family=xunit2"),
+        ]
     )
     counts = junit.read(UNITS)
     step.say(f"{counts.passed} passed." if counts else "")
@@ -97,6 +100,8 @@ def run(tier: str, only: tuple[str, ...]) -> int:
     prepare(progress, scanner=bool(chosen))
     if not only:
         code(account, tier)
+    if tier != FAST and not only:
+        account.phase("browser", "Look at the report's page in Chromium", browser.run, browser.REPORT)
     for name in chosen:
         account.phase(
             name,
