@@ -1,0 +1,129 @@
+"""The scenario's servers as the operator sees them: by ./strandline and ssh; inside them by podman."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+ROOT = Path(__file__).resolve().parents[3]
+INVENTORY = ROOT / "molecule" / "fleet" / "inventory"
+BUILD = ROOT / "build" / "molecule" / "fleet"
+LOGS = ROOT / "build" / "log"
+KEY = BUILD / "admin_key"
+PASSWORD_FILE = BUILD / "root_password"
+ADMIN_PORT = 20022
+COLLECTOR = "fleet-collector"
+PSQL = ["runuser", "-u", "postgres", "--", "psql", "--no-psqlrc", "--tuples-only", "--no-align", "--dbname=strandline"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A leased server."""
+
+    name: str
+    address: str
+
+    def inside(self, *argv: str) -> str:
+        """Run a command in it that must succeed, past SSH, and return what it prints."""
+        done = subprocess.run(["podman", "exec", self.name, *argv], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{self.name}: {shlex.join(argv)}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def file(self, path: str) -> Path:
+        """A file of it, seen from here: faster than any command."""
+        inspect = ["podman", "inspect", "--format", "{{.State.Pid}}", self.name]
+        pid = subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.strip()
+        return Path(f"/proc/{pid}/root") / path.lstrip("/")
+
+    def ssh(self, port: int, *options: str, password: bool = False) -> subprocess.CompletedProcess[str]:
+        """Enter as root by the key, or by the provider's password; the host must be the one that was onboarded."""
+        way = ["-o", "PreferredAuthentications=publickey", "-i", str(KEY)]
+        env = dict(os.environ)
+        if password:
+            way = ["-o", "PreferredAuthentications=password,keyboard-interactive", "-o", "NumberOfPasswordPrompts=1"]
+            env |= {"SSH_ASKPASS": str(askpass()), "SSH_ASKPASS_REQUIRE": "force", "DISPLAY": "none"}
+        argv = [
+            "ssh", "-F", "none", "-p", str(port), *options, "-o", "IdentityAgent=none", "-o", "IdentitiesOnly=yes",
+            "-o", "ConnectTimeout=5", "-o", f"UserKnownHostsFile={INVENTORY / 'known_hosts'}",
+            "-o", "StrictHostKeyChecking=yes", "-o", f"HostKeyAlias={self.name}", *way,
+        ]  # fmt: skip
+        return subprocess.run(
+            [*argv, f"root@{self.address}", "true"],
+            capture_output=True, text=True, check=False, env=env, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+
+def askpass() -> Path:
+    """A program that answers ssh with the provider's password."""
+    program = BUILD / "askpass"
+    program.write_text(f"#!/bin/sh\ncat {shlex.quote(str(PASSWORD_FILE))}\n")
+    program.chmod(0o700)
+    return program
+
+
+def environment() -> dict[str, str]:
+    """The operator's environment: the repository's own configuration, not molecule's."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("ANSIBLE_")}
+    # Connections of an earlier run lead to servers that are gone; the path must be short.
+    control = Path("/tmp") / f"strandline-{os.getpid()}"  # noqa: S108 - made by ssh for us alone
+    control.mkdir(mode=0o700, exist_ok=True)
+    return kept | {"ANSIBLE_NOCOLOR": "1", "NO_COLOR": "1", "ANSIBLE_SSH_CONTROL_PATH_DIR": str(control)}
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    """Start ./strandline as the leader of a group of processes, so that all of it can be killed at once."""
+    return subprocess.Popen(
+        [str(ROOT / "strandline"), *arguments],
+        cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+def strandline(*arguments: str) -> tuple[int, str]:
+    """Run ./strandline to its end; its exit status and what it said."""
+    process = start(*arguments)
+    said, _ = process.communicate()
+    return process.returncode, said
+
+
+def onboard(servers: Sequence[Server], *extra: str) -> list[str]:
+    """The arguments of ./strandline for onboarding."""
+    names = [server.name for server in servers]
+    more = ["--", *extra] if extra else []
+    return ["onboard", "-i", str(INVENTORY), f"--password-file={PASSWORD_FILE}", *names, *more]
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """End a verb with everything it started, without a chance to tidy up."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def changed(said: str) -> dict[str, int]:
+    """Changed tasks by host, from Ansible's recap."""
+    return {name: int(count) for name, count in re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", said, re.MULTILINE)}
+
+
+def sql(query: str) -> str:
+    """Ask the collector's database."""
+    done = subprocess.run(
+        ["podman", "exec", COLLECTOR, *PSQL, f"--command={query}"], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def poll(look: Callable[[], T], seconds: float, every: float = 0.5) -> T:
+    """Look again and again until what is seen is true, at most so long; return the last look."""
+    end = time.monotonic() + seconds
+    while not (seen := look()) and time.monotonic() < end:
+        time.sleep(every)
+    return seen

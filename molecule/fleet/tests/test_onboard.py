@@ -1,0 +1,163 @@
+"""Onboarding over real SSH. The tests tell one story, in the order in which they stand."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import servers
+from servers import ADMIN_PORT, INVENTORY, LOGS, PASSWORD_FILE, Server, poll
+
+SENSOR1 = Server("fleet-sensor1", "198.51.100.21")
+SENSOR2 = Server("fleet-sensor2", "198.51.100.22")
+UNLUCKY = Server("fleet-sensor3", "198.51.100.33")
+ALL = [SENSOR1, SENSOR2, UNLUCKY]
+BARE_TO_EVENT = 180  # seconds, with the packages built
+PENDING = "/var/lib/strandline/guard/pending"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def network() -> None:
+    """The collector stands, and the packages are built, before a server is leased."""
+    code, said = servers.strandline("site", "-i", str(INVENTORY), "--", "--limit", "collectors:builders")
+    assert code == 0, said[-3000:]
+
+
+def provider_lets_in(server: Server) -> bool:
+    """Whether the server can be entered as it was handed over."""
+    return server.ssh(22, password=True).returncode == 0
+
+
+def test_a_run_killed_while_sshd_changes_leaves_a_reachable_host() -> None:
+    """The guard is armed, sshd and the firewall change, and everything on the controller dies at once."""
+    pending = UNLUCKY.file(PENDING)
+    process = servers.start(*servers.onboard([UNLUCKY], "-e", "base_guard_seconds=15"))
+    try:
+        reached = poll(lambda: pending.exists() or process.poll() is not None, seconds=300, every=0.01)
+        assert reached, "the step was not reached"
+        assert process.poll() is None, process.communicate()[0][-3000:]
+    finally:
+        servers.kill(process)
+    assert poll(lambda: not pending.exists(), seconds=30), "nothing was undone"
+    assert poll(lambda: provider_lets_in(UNLUCKY), seconds=15), UNLUCKY.ssh(22, password=True).stderr
+
+
+def test_a_firewall_rule_that_locks_out_undoes_itself() -> None:
+    """The administrator's address is not among those that the new rules let in."""
+    mistake = '{"base_guard_seconds": 10, "base_admin_sources": ["192.0.2.250/32"]}'
+    code, said = servers.strandline(*servers.onboard([UNLUCKY], "-e", mistake))
+    assert code == 1, said[-3000:]
+    assert "Wait for the host to answer on it" in said
+    assert poll(lambda: not UNLUCKY.file(PENDING).exists(), seconds=30), "nothing was undone"
+    assert poll(lambda: provider_lets_in(UNLUCKY), seconds=15), UNLUCKY.ssh(22, password=True).stderr
+
+
+@contextmanager
+def watching_processes() -> Iterator[list[str]]:
+    """Look for the provider's password in every process's arguments meanwhile; yields those that had it."""
+    secret = PASSWORD_FILE.read_bytes().strip()
+    seen: list[str] = []
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.2):
+            for arguments in Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    text = arguments.read_bytes()
+                except OSError:
+                    continue
+                if secret in text:
+                    seen.append(text.replace(b"\0", b" ").decode(errors="replace"))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def test_bare_servers_and_an_unlucky_one_become_sensors_in_one_run() -> None:
+    """From nothing but a root password to events in the database; the time is printed."""
+    assert not SENSOR1.file("/usr/bin/python3").exists()
+    with watching_processes() as seen:
+        code, said = servers.strandline(*servers.onboard(ALL))
+    assert code == 0, said[-4000:]
+    told = re.search(r"^From bare servers to their first events in PostgreSQL: (\d+):(\d\d)\.$", said, re.MULTILINE)
+    assert told, said[-2000:]
+    print("\n".join(["", *said.splitlines()[-25:]]))
+    assert int(told[1]) * 60 + int(told[2]) <= BARE_TO_EVENT
+    assert not seen
+
+
+def test_the_password_is_nowhere() -> None:
+    """Neither in a log nor in a file that was left."""
+    secret = PASSWORD_FILE.read_bytes().strip()
+    for log in LOGS.glob("onboard*"):
+        assert secret not in log.read_bytes(), log
+    assert not list(Path("/dev/shm").glob("strandline-onboard-*/passwords.yml"))  # noqa: S108 - where it was
+
+
+def test_a_second_run_changes_nothing() -> None:
+    code, said = servers.strandline(*servers.onboard(ALL))
+    assert code == 0, said[-4000:]
+    recap = servers.changed(said)
+    assert {server.name for server in ALL} < set(recap)
+    assert set(recap.values()) == {0}, "\n".join(
+        task for task in said.split("\n\n") if re.search("^changed:", task, re.MULTILINE)
+    )
+
+
+@pytest.mark.parametrize("server", ALL, ids=lambda server: server.name)
+def test_port_22_is_the_sensors_and_the_admin_port_the_administrators(server: Server) -> None:
+    programs = {}
+    for line in server.inside("ss", "-Hlntp").splitlines():
+        port = int(line.split()[3].rsplit(":", 1)[1])
+        for pid in re.findall(r"pid=(\d+)", line):
+            programs[port] = server.inside("readlink", f"/proc/{pid}/exe").strip()
+    assert programs[22].startswith("/usr/lib/strandline/openssh/"), programs
+    assert programs[ADMIN_PORT].startswith("/usr/sbin/sshd"), programs
+
+
+@pytest.mark.parametrize("server", ALL, ids=lambda server: server.name)
+def test_the_key_opens_the_admin_port_alone_and_the_password_nothing(server: Server) -> None:
+    entered = server.ssh(ADMIN_PORT)
+    assert entered.returncode == 0, entered.stderr
+    refused = server.ssh(ADMIN_PORT, password=True)
+    assert "Permission denied" in refused.stderr
+    # Another host key: whoever takes port 22 for the administrator's is told.
+    assert "HOST IDENTIFICATION HAS CHANGED" in server.ssh(22).stderr.upper()
+    for password in (False, True):
+        listener = server.ssh(
+            22, "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", password=password
+        )
+        assert "Permission denied" in listener.stderr
+
+
+def test_the_canary_leaves_the_operator_out_of_the_feeds() -> None:
+    """It went through every listener; its address stands in no hour's sightings."""
+    code, said = servers.strandline("canary", "-i", str(INVENTORY), SENSOR1.name)
+    assert code == 0, said
+    assert said.count("✔ received") == 6, said
+    senders = servers.sql(
+        "SELECT DISTINCT host(saddr) FROM strandline.event WHERE data->>'ident' LIKE 'SSH-2.0-canary%'"
+    )
+    assert senders
+    sightings = f"SELECT count(*) FROM strandline.sighting WHERE saddr = '{senders}'"  # noqa: S608 - an address
+    assert servers.sql(sightings) == "0"
+
+
+def test_the_canary_says_which_listener_is_silent() -> None:
+    UNLUCKY.inside("systemctl", "stop", "strandline-vnc.socket", "strandline-vnc.service")
+    try:
+        code, said = servers.strandline("canary", "-i", str(INVENTORY), UNLUCKY.name)
+    finally:
+        UNLUCKY.inside("systemctl", "start", "strandline-vnc.socket")
+    assert code == 1, said
+    assert said.count("✔ received") == 5, said
+    assert re.search(r"vnc 5900/tcp.*✘", said), said
