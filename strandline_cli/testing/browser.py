@@ -20,5 +20,5 @@ def run(step: Step) -> None:
     step.say("make the image with Chromium")
     image = derived.ensure(step, "browser", derived.BROWSER, base.ensure(step))
     step.say("look at the pages")
-    command = [sys.executable, "-m", "pytest", TESTS, "-q", f"--junitxml={REPORT}", "-o", "junit_family=xunit2"]
+    command = [sys.executable, "-m", "pytest", str(TESTS), "-q", f"--junitxml={REPORT}", "-o", "junit_family=xunit2"]
     step.run(command, env={"STRANDLINE_BROWSER_IMAGE": image})
