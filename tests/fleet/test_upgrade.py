@@ -26,7 +26,7 @@ FINE = {"upgraded": ["libc6"], "kept_back": [], "restarted": [], "rebooted": Fal
 
 def test_sensors_first_and_one_alone_then_the_central_hosts_each_by_itself() -> None:
     order = upgrade.plan(list(reversed(HOSTS.values())), PROVIDERS, 10)
-    assert order == [["a1"], ["b1", "a2"], ["b2"], ["col"], ["www"]] or [len(batch) for batch in order][0] == 1
+    assert len(order[0]) == 1
     assert order[-2:] == [["col"], ["www"]]
     assert sorted(host for batch in order for host in batch) == sorted(HOSTS)
 
