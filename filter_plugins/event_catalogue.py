@@ -77,13 +77,15 @@ def read(catalogue: Mapping[str, Any]) -> list[Event]:
             Value(key, str(value["help"]), int(value.get("cap", default)))
             for key, value in (entry.get("values") or {}).items()
         )
-        protos = tuple(sorted({port["proto"] for port in listener["ports"]}))
+        # What has no port, the sensor itself, writes as if by TCP from port 0 to port 0.
+        ports = listener["ports"] or [{"port": 0, "proto": "tcp"}]
+        protos = tuple(sorted({port["proto"] for port in ports}))
         event = Event(
             name,
             entry["listener"],
             listener["program"],
             entry["summary"],
-            listener["ports"][0]["port"],
+            ports[0]["port"],
             protos,
             trusted,
             values,
@@ -262,7 +264,7 @@ def event_tables(catalogue: Mapping[str, Any]) -> str:
     parts = [_DOCS_HEAD]
     events = read(catalogue)
     for listener, entry in catalogue["listeners"].items():
-        ports = ", ".join(f"{port['port']}/{port['proto']}" for port in entry["ports"])
+        ports = ", ".join(f"{port['port']}/{port['proto']}" for port in entry["ports"]) or "the sensor's own state"
         parts.append(f"\n## {listener}: {ports}, program `{entry['program']}`\n")
         for event in (event for event in events if event.listener == listener):
             parts.append(f"\n### {event.name}\n\n{event.summary}.\n")
@@ -290,9 +292,23 @@ def sensor_addresses(sensors: Iterable[Mapping[str, Any]]) -> list[str]:
     )
 
 
+def catalogue_listeners(catalogue: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Name, service and ports of each listener. What has no port is none: the sensor itself."""
+    return [
+        {"name": name, "unit": entry["unit"], "ports": entry["ports"]}
+        for name, entry in catalogue["listeners"].items()
+        if entry["ports"]
+    ]
+
+
 class FilterModule:
     """The catalogue's filters."""
 
     def filters(self) -> dict[str, Any]:
         """By the names that templates use."""
-        return {"patterndb": patterndb, "event_tables": event_tables, "sensor_addresses": sensor_addresses}
+        return {
+            "patterndb": patterndb,
+            "event_tables": event_tables,
+            "sensor_addresses": sensor_addresses,
+            "catalogue_listeners": catalogue_listeners,
+        }

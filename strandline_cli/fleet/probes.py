@@ -115,7 +115,7 @@ def probes(
     for sensor, addresses in sensors.items():
         for address in addresses:
             for listener, entry in listeners.items():
-                if listener not in PAYLOADS:
+                if entry["ports"] and listener not in PAYLOADS:
                     raise ValueError(f"there is no probe for the listener {listener}")
                 for port in entry["ports"]:
                     found.append(Probe(sensor, listener, address, port["port"], port["proto"], make(listener)))

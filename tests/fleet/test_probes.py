@@ -15,8 +15,9 @@ from strandline_cli.fleet import probes
 from strandline_cli.fleet.probes import Probe
 
 ROOT = Path(__file__).resolve().parents[2]
-LISTENERS = yaml.safe_load((ROOT / "files" / "catalogue" / "events.yml").read_text())["listeners"]
-EVENTS = yaml.safe_load((ROOT / "files" / "catalogue" / "events.yml").read_text())["events"]
+CATALOGUE = yaml.safe_load((ROOT / "files" / "catalogue" / "events.yml").read_text())
+LISTENERS = {name: entry for name, entry in CATALOGUE["listeners"].items() if entry["ports"]}
+EVENTS = CATALOGUE["events"]
 
 
 def probe(listener: str, proto: str = "tcp", mark: str = "abcdef012345", address: str = "192.0.2.7") -> Probe:

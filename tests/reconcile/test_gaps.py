@@ -175,17 +175,25 @@ def test_the_account_as_people_read_it() -> None:
         account.Loss("ams1", RUN, 1, 118, date(2026, 11, 24), "outlived"),
         account.Loss("ams1", RUN, 300, 300, date(2026, 11, 24), "unwritten"),
     ]
-    document = account.document(found, losses)
-    assert document["text"] == [
-        "sensor  day         sent  stored  recovered  rejected  missing  lost  why lost",
-        "ams1    2026-11-24  1000     880         60         0        0   120  "
-        "118 had left the spool, 2 never reached the spool",
-        "scl1    2026-11-24     7       5          0         1        1     0",
-        "all                 1007     885         60         1        1   120",
+    at = date(2026, 11, 24)
+    counters = [
+        *[("ams1", at, "kernel_drops", 7), ("ams1", at, "full_pauses", 2), ("ams1", at, "full_seconds", 40)],
+        *[("ams1", at, "spool_drops", 2), ("col1", at, "unnumbered", 3)],
+    ]
+    document = account.document(account.with_counters(found, counters), losses)
+    assert len({line.index("2026") for line in document["text"] if line[:6] in ("ams1  ", "scl1  ")}) == 1, "columns"
+    assert [" ".join(line.split()) for line in document["text"]] == [
+        "sensor day sent stored recovered rejected missing lost kernel queue unnumbered pauses s full"
+        " why lost, and what else was counted",
+        "ams1 2026-11-24 1000 880 60 0 0 120 7 0 0 2 40"
+        " 118 had left the spool, 2 never reached the spool; 2 numbered and dropped before the spool",
+        "col1 2026-11-24 0 0 0 0 0 0 0 0 3 0 0",
+        "scl1 2026-11-24 7 5 0 1 1 0 0 0 0 0 0",
+        "all 1007 885 60 1 1 120 7 0 3 2 40",
         "",
         f"ams1 2026-11-24: 118 events are lost (numbers 1 to 118 of run {RUN}): had left the spool",
         f"ams1 2026-11-24: 1 event is lost (number 300 of run {RUN}): never reached the spool",
     ]
     assert document["missing"] == 1
     assert json.loads(json.dumps(document))["days"][0]["day"] == "2026-11-24"
-    assert account.document([], [])["text"][-1].split() == ["all", *"000000"]
+    assert account.document([], [])["text"][-1].split() == ["all", *"00000000000"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -15,10 +15,33 @@ WHY = {
 }
 """How people read the reasons of strandline.lost."""
 
+COUNTED = {
+    "tcp_overflows": "{} attempts to connect refused by full queues on any port",
+    "spool_drops": "{} numbered and dropped before the spool",
+    "forward_drops": "{} dropped between spool and collector",
+    "pruned_age": "{} left the spool by age",
+    "pruned_space": "{} left the spool for want of space",
+    "raw_drops": "{} dropped before the raw files",
+    "parsed_drops": "{} dropped before the parsed spool",
+    "parsed_removed": "{} removed from the parsed spool before or after they were loaded",
+}
+"""How people read the counters of strandline.counter that have no column of their own."""
+
+COLUMNS = {
+    "sent": "sent", "stored": "stored", "recovered": "recovered", "rejected": "rejected", "missing": "missing",
+    "lost": "lost", "kernel_drops": "kernel", "queue_drops": "queue", "unnumbered": "unnumbered",
+    "full_pauses": "pauses", "full_seconds": "s full",
+}  # fmt: skip
+"""The table's columns of figures and their titles."""
+
 
 @dataclass(frozen=True)
 class Day:
-    """A sensor's day. sent = stored + rejected + missing + lost; recovered is part of stored or rejected."""
+    """A host's day. sent = stored + rejected + missing + lost; recovered is part of stored or rejected.
+
+    What follows `duplicates` never had a number, or is a part of the others: see docs/reconcile.md. A collector has
+    these alone.
+    """
 
     sensor: str
     day: date
@@ -31,10 +54,18 @@ class Day:
     outlived: int
     unwritten: int
     duplicates: int
+    kernel_drops: int = 0
+    queue_drops: int = 0
+    unnumbered: int = 0
+    full_pauses: int = 0
+    full_seconds: int = 0
+    counted: dict[str, int] = field(default_factory=dict)
 
     def why(self) -> str:
-        """The reasons of what is lost."""
-        return ", ".join(f"{getattr(self, reason)} {text}" for reason, text in WHY.items() if getattr(self, reason))
+        """The reasons of what is lost, then what else was counted."""
+        lost = ", ".join(f"{getattr(self, reason)} {text}" for reason, text in WHY.items() if getattr(self, reason))
+        counted = ", ".join(COUNTED.get(what, f"{{}} {what}").format(n) for what, n in sorted(self.counted.items()))
+        return "; ".join(part for part in (lost, counted) if part)
 
 
 @dataclass(frozen=True)
@@ -60,7 +91,21 @@ def days(connection: psycopg2.extensions.connection, since: date) -> list[Day]:
     """The account from a day on."""
     with connection, connection.cursor() as cursor:
         cursor.execute("SELECT * FROM strandline.account(%s)", (since,))
-        return [Day(*row) for row in cursor.fetchall()]
+        numbered = [Day(*row) for row in cursor.fetchall()]
+        cursor.execute("SELECT * FROM strandline.account_counters(%s)", (since,))
+        return with_counters(numbered, cursor.fetchall())
+
+
+def with_counters(numbered: Sequence[Day], counters: Iterable[tuple[str, date, str, int]]) -> list[Day]:
+    """Put what was counted (host, day, what, how much) where it belongs; a host or day without numbers gets a row."""
+    found = {(one.sensor, one.day): one for one in numbered}
+    for host, day, what, amount in counters:
+        one = found.get((host, day)) or Day(host, day, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+        if what in COLUMNS:
+            found[host, day] = replace(one, **{what: getattr(one, what) + amount})
+        else:
+            found[host, day] = replace(one, counted={**one.counted, what: amount})
+    return [found[key] for key in sorted(found)]
 
 
 def new_losses(connection: psycopg2.extensions.connection) -> list[Loss]:
@@ -77,8 +122,8 @@ def new_losses(connection: psycopg2.extensions.connection) -> list[Loss]:
 
 def table(account: Sequence[Day]) -> list[str]:
     """The account as lines of text, with a last line of sums."""
-    numbers = ("sent", "stored", "recovered", "rejected", "missing", "lost")
-    rows = [["sensor", "day", *numbers, "why lost"]]
+    numbers = tuple(COLUMNS)
+    rows = [["sensor", "day", *COLUMNS.values(), "why lost, and what else was counted"]]
     rows += [[d.sensor, d.day.isoformat(), *(str(getattr(d, name)) for name in numbers), d.why()] for d in account]
     rows.append(["all", "", *(str(sum(getattr(d, name) for d in account)) for name in numbers), ""])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

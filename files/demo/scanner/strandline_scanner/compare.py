@@ -19,10 +19,10 @@ SELECT json_build_object('event', e.event, 'saddr', host(e.saddr), 'sport', e.sp
                          'sensor', s.name, 'verified', e.verified,
                          'ts', to_char(e.ts AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), 'data', e.data)
   FROM strandline.event e JOIN strandline.run r ON r.id = e.run_id JOIN strandline.sensor s ON s.id = r.sensor_id
- WHERE e.ts BETWEEN '{start}' AND '{end}'
+ WHERE e.ts BETWEEN '{start}' AND '{end}' AND e.event NOT IN ('sensor.heartbeat', 'sensor.listener')
  ORDER BY e.ts, r.id, e.n
 """
-"""One JSON object for each row between two times (ISO 8601 with zone)."""
+"""One JSON object for each row between two times (ISO 8601 with zone), but for what sensors say of themselves."""
 
 Row = Mapping[str, Any]
 Endpoints = tuple[str, str, int, str, int, str]
