@@ -10,6 +10,7 @@ import dataclasses
 import datetime as dt
 import difflib
 import io
+import ipaddress
 import itertools
 import shutil
 import tempfile
@@ -107,6 +108,21 @@ def add_host(
         path: "---\n# One provider, one file: who it is, and the hosts leased from it.\n"
         + _dump(tree).removeprefix("---\n")
     }
+
+
+def renumber_host(fleet: Fleet, host: Host, old: str, new: str) -> Texts:
+    """Put an address in another's place in a host's entry. Raises Refusal when both stand there."""
+    if new in host.addresses:
+        raise Refusal(
+            f"{host.name} has both {old} and {new} in {host.file}. If {old} is gone, remove it there, "
+            f"then ./strandline site -i {fleet.directory}."
+        )
+    tree = yaml().load(host.file.read_text(encoding="utf-8"))
+    addresses = tree["sensors"]["children"][host.provider]["hosts"][host.name]["addresses"]
+    for place, text in enumerate(addresses):
+        if str(ipaddress.ip_address(str(text))) == old:
+            addresses[place] = type(text)(new)
+    return {host.file: _dump(tree)}
 
 
 def retire_hosts(fleet: Fleet, hosts: Iterable[Host], day: dt.date, reason: str) -> Texts:

@@ -62,6 +62,12 @@ class Server:
         )  # fmt: skip
 
 
+SENSOR1 = Server("fleet-sensor1", "198.51.100.21")
+SENSOR2 = Server("fleet-sensor2", "198.51.100.22")
+UNLUCKY = Server("fleet-sensor3", "198.51.100.33")
+ALL = [SENSOR1, SENSOR2, UNLUCKY]
+
+
 def askpass() -> Path:
     """A program that answers ssh with the provider's password."""
     program = BUILD / "askpass"

@@ -10,21 +10,10 @@ from pathlib import Path
 
 import pytest
 import servers
-from servers import ADMIN_PORT, INVENTORY, LOGS, PASSWORD_FILE, Server, poll
+from servers import ADMIN_PORT, ALL, INVENTORY, LOGS, PASSWORD_FILE, SENSOR1, UNLUCKY, Server, poll
 
-SENSOR1 = Server("fleet-sensor1", "198.51.100.21")
-SENSOR2 = Server("fleet-sensor2", "198.51.100.22")
-UNLUCKY = Server("fleet-sensor3", "198.51.100.33")
-ALL = [SENSOR1, SENSOR2, UNLUCKY]
 BARE_TO_EVENT = 180  # seconds, with the packages built
 PENDING = "/var/lib/strandline/guard/pending"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def network() -> None:
-    """The collector stands, and the packages are built, before a server is leased."""
-    code, said = servers.strandline("site", "-i", str(INVENTORY), "--", "--limit", "collectors:builders")
-    assert code == 0, said[-3000:]
 
 
 def provider_lets_in(server: Server) -> bool:

@@ -1,0 +1,267 @@
+#!/usr/bin/python
+"""Ansible module: what `./strandline verify` wants to know of a host. Measures, and judges nothing."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import ipaddress
+import os
+import re
+import ssl
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = r"""
+---
+module: strandline_health
+short_description: Measure a host's clock, certificate, disks, memory, pending updates and listening ports
+description:
+  - Changes nothing. A part that can't be measured says so under C(error) and leaves the others alone.
+options:
+  certificate:
+    description: The host's own certificate (PEM).
+    type: path
+    required: true
+  paths:
+    description: Directories whose file systems are measured; those on one file system are measured once.
+    type: list
+    elements: path
+    default: [/, /var/lib, /var/log, /var/spool]
+author: Strandline developers
+"""
+EXAMPLES = r"""
+- name: Measure the host
+  strandline_health:
+    certificate: /etc/strandline/tls/cert.pem
+  register: measured
+"""
+RETURN = r"""
+clock:
+  description: Whether chrony follows a source, and the clock's offset in seconds (positive when it is fast).
+  type: dict
+  returned: always
+certificate:
+  description: When it ends (seconds since 1970) and the SHA-256 of its DER form.
+  type: dict
+  returned: always
+disks:
+  description: For each file system its path, share of bytes and of inodes in use, and bytes left.
+  type: dict
+  returned: always
+memory:
+  description: Bytes in all, and bytes that programs can still have without swapping.
+  type: dict
+  returned: always
+updates:
+  description: Pending packages, those of them that Debian's security archive brings, and why a reboot is due.
+  type: dict
+  returned: always
+ports:
+  description: Each socket that others can reach, with port, protocol, address and program.
+  type: dict
+  returned: always
+"""
+
+LISTEN, UNCONNECTED = "0A", "07"  # states of TCP and UDP sockets, proc_pid_net(5)
+Part = dict[str, Any]
+
+
+class Unmeasured(Exception):
+    """A part can't be measured; the message says why."""
+
+
+def run(*argv: str) -> str:
+    """What a command prints. Raises Unmeasured when it fails or takes longer than a minute."""
+    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, env=environment, timeout=60)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Unmeasured(f"{argv[0]}: {error}") from error
+    if done.returncode != 0:
+        said = (done.stderr.strip() or done.stdout.strip() or "nothing said").splitlines()[-1]
+        raise Unmeasured(f"{argv[0]}: {said}")
+    return done.stdout
+
+
+def clock(sources: str) -> Part:
+    """Read `chronyc -c sources`: mode, state, name, stratum, poll, reach, age, offset (positive: fast), ...
+
+    The selected source's offset says how wrong the clock is also where chronyd may not set it, as in a container; what
+    `tracking` calls the system time's offset is only what chronyd has still to correct.
+    """
+    for line in sources.splitlines():
+        fields = line.split(",")
+        if len(fields) < 10:
+            raise Unmeasured(f"chronyc says {line!r}")
+        if fields[1] == "*":
+            return {"synchronised": fields[5] != "0", "source": fields[2], "offset": float(fields[7])}
+    return {"synchronised": False, "source": "", "offset": 0.0}
+
+
+def certificate(path: Path) -> Part:
+    """When the certificate ends, and which one it is."""
+    text = path.read_text(encoding="ascii")
+    ends = run("/usr/bin/openssl", "x509", "-in", str(path), "-noout", "-enddate").strip().removeprefix("notAfter=")
+    return {
+        "ends": ssl.cert_time_to_seconds(ends),
+        "sha256": hashlib.sha256(ssl.PEM_cert_to_DER_cert(text)).hexdigest(),
+    }
+
+
+def disks(paths: Iterable[str]) -> Part:
+    """How full the file systems are, as df(1) counts: root's reserve is not left to anybody."""
+    found: dict[int, Part] = {}
+    for path in paths:
+        if not os.path.isdir(path) or (device := os.stat(path).st_dev) in found:
+            continue
+        state = os.statvfs(path)
+        used = state.f_blocks - state.f_bfree
+        inodes = state.f_files - state.f_ffree
+        found[device] = {
+            "path": path,
+            "used": used / (used + state.f_bavail) if used + state.f_bavail else 0.0,
+            "inodes_used": inodes / state.f_files if state.f_files else 0.0,
+            "left": state.f_bavail * state.f_frsize,
+        }
+    return {"file_systems": list(found.values())}
+
+
+def memory(meminfo: str) -> Part:
+    """Read /proc/meminfo (proc_meminfo(5)), kibibytes."""
+    sizes = {name: int(size) * 1024 for name, size in re.findall(r"^(\w+):\s+(\d+) kB$", meminfo, re.MULTILINE)}
+    return {"total": sizes["MemTotal"], "available": sizes["MemAvailable"]}
+
+
+def updates(simulated: str) -> Part:
+    """Read `apt-get --simulate upgrade`: Inst NAME [OLD] (NEW ORIGIN:RELEASE [ARCH])."""
+    found = re.findall(r"^Inst (\S+) .*$", simulated, re.MULTILINE)
+    security = re.findall(r"^Inst (\S+) .*\bDebian-Security:", simulated, re.MULTILINE)
+    return {"packages": found, "security": security}
+
+
+def version_key(release: str) -> list[tuple[int, int | str]]:
+    """A key that sorts kernel releases as `sort --version-sort` does for Debian's names."""
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.findall(r"\d+|\D+", release)]
+
+
+def reboot(boot: Path, running: str, required: Path) -> str:
+    """Why the host must be rebooted; empty when it need not. A container has no kernel of its own."""
+    if required.exists():
+        return "a package asks for it"
+    kernels = [path.name.removeprefix("vmlinuz-") for path in boot.glob("vmlinuz-*")]
+    newest = max(kernels, key=version_key, default=running)
+    return f"kernel {newest} is installed and {running} runs" if newest != running else ""
+
+
+def address_of(text: str) -> str:
+    """An address as /proc/net writes it: 32-bit words, each in the byte order of the machine."""
+    raw = b"".join(int(text[start : start + 8], 16).to_bytes(4, "little") for start in range(0, len(text), 8))
+    address = ipaddress.ip_address(raw)
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
+
+
+def sockets(table: str, proto: str) -> Iterator[tuple[Part, str]]:
+    """Each socket of a table of /proc/net that others can reach, and its inode. The host's own ones are left out."""
+    wanted = LISTEN if proto == "tcp" else UNCONNECTED
+    for line in table.splitlines()[1:]:
+        fields = line.split()
+        where, port = fields[1].split(":")
+        address = address_of(where)
+        if fields[3] == wanted and not ipaddress.ip_address(address).is_loopback:
+            yield {"proto": proto, "port": int(port, 16), "address": address}, fields[9]
+
+
+def target(link: Path) -> str:
+    """Where a link of /proc leads; empty when what it belongs to has ended meanwhile."""
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""
+
+
+def owners(proc: Path) -> dict[str, str]:
+    """The program of each socket, by inode. systemd opens sockets for others and keeps them."""
+    found: dict[str, str] = {}
+    for descriptors in proc.glob("[0-9]*/fd"):
+        program = target(descriptors.parent / "exe")
+        try:
+            links = [target(link) for link in descriptors.iterdir()]
+        except OSError:  # it ended meanwhile
+            continue
+        for link in links:
+            if link.startswith("socket:[") and found.get(link[8:-1]) in (None, "/usr/lib/systemd/systemd"):
+                found[link[8:-1]] = program
+    return found
+
+
+def ports(proc: Path) -> Part:
+    """Everything that waits for others, with the program behind it."""
+    programs = owners(proc)
+    found = []
+    for name in ("tcp", "tcp6", "udp", "udp6"):
+        table = proc / "net" / name
+        for socket, inode in sockets(table.read_text(), name.removesuffix("6")) if table.exists() else ():
+            found.append({**socket, "program": programs.get(inode, "")})
+    return {"sockets": found}
+
+
+def pending() -> Part:
+    """Updates, and whether a reboot is due."""
+    simulated = run("/usr/bin/apt-get", "--simulate", "--with-new-pkgs", "upgrade")
+    lists = [path.stat().st_mtime for path in Path("/var/lib/apt/lists").glob("*Release")]
+    return {
+        **updates(simulated),
+        "lists_age": time.time() - max(lists) if lists else None,
+        "reboot": reboot(Path("/boot"), os.uname().release, Path("/run/reboot-required")),
+    }
+
+
+def measured(parts: dict[str, Callable[[], Part]]) -> dict[str, Part]:
+    """Measure each part; one that can't be measured says why."""
+    result = {}
+    for name, measure in parts.items():
+        try:
+            result[name] = measure()
+        except (Unmeasured, OSError, ValueError, KeyError) as error:
+            result[name] = {"error": str(error)}
+    return result
+
+
+def parts(path: Path, directories: Sequence[str]) -> dict[str, Callable[[], Part]]:
+    """What is measured, and how."""
+    return {
+        "clock": lambda: clock(run("/usr/bin/chronyc", "-c", "-n", "sources")),
+        "certificate": lambda: certificate(path),
+        "disks": lambda: disks(directories),
+        "memory": lambda: memory(Path("/proc/meminfo").read_text()),
+        "updates": pending,
+        "ports": lambda: ports(Path("/proc")),
+        "time": lambda: {"now": dt.datetime.now(dt.UTC).isoformat()},
+    }
+
+
+def main() -> None:
+    """Ansible's entry point."""
+    module = AnsibleModule(
+        argument_spec={
+            "certificate": {"type": "path", "required": True},
+            "paths": {
+                "type": "list",
+                "elements": "path",
+                "default": ["/", "/var/lib", "/var/log", "/var/spool"],
+            },
+        },
+        supports_check_mode=True,
+    )
+    module.exit_json(changed=False, **measured(parts(Path(module.params["certificate"]), module.params["paths"])))
+
+
+if __name__ == "__main__":
+    main()

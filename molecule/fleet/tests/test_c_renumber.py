@@ -1,0 +1,72 @@
+"""Renumber: the provider gives a server another address, and the old one answers no more."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import servers
+from servers import COLLECTOR, INVENTORY, ROOT, SENSOR2, sql
+
+NEW = "198.51.100.77"
+# As deep in the tree as the original: its paths are relative.
+COPY = ROOT / "build" / "molecule" / "fleet-renumbered"
+NUMBER = "SELECT id FROM strandline.sensor WHERE name = 'fleet-sensor2'"
+RAW = f"/var/log/strandline/raw/{SENSOR2.name}"
+
+
+def events(sensor: str, address: str) -> int:
+    """How many events of a sensor, by its number, came to an address."""
+    rows = "strandline.event JOIN strandline.run ON run.id = run_id"
+    return int(sql(f"SELECT count(*) FROM {rows} WHERE sensor_id = {sensor} AND daddr = '{address}'"))  # noqa: S608
+
+
+@pytest.fixture(scope="module")
+def inventory() -> Iterator[Path]:
+    """A copy of the inventory: the verb edits it."""
+    shutil.rmtree(COPY, ignore_errors=True)
+    shutil.copytree(INVENTORY, COPY)
+    yield COPY
+    shutil.rmtree(COPY)
+
+
+def give(address: str) -> None:
+    """What the provider does: another address in the old one's place."""
+    device = SENSOR2.inside("ip", "-o", "-4", "address", "show", "to", SENSOR2.address).split()[1]
+    SENSOR2.inside("ip", "address", "flush", "dev", device)
+    SENSOR2.inside("ip", "address", "add", f"{address}/24", "dev", device)
+    SENSOR2.inside("ip", "route", "add", "default", "via", "198.51.100.1")
+
+
+def collector(*argv: str) -> str:
+    """What a command in the collector prints."""
+    return servers.Server(COLLECTOR, "").inside(*argv)
+
+
+def test_everything_follows_and_history_stays_joined(inventory: Path) -> None:
+    sensor = sql(NUMBER)
+    before = events(sensor, SENSOR2.address)
+    assert before
+    give(NEW)
+    code, said = servers.strandline("renumber", "--yes", "-i", str(inventory), SENSOR2.name, SENSOR2.address, NEW)
+    assert code == 0, said[-4000:]
+    assert said.count("✔ received") == 6, said
+    provider = (inventory / "providers" / "alder.yml").read_text()
+    original = (INVENTORY / "providers" / "alder.yml").read_text()
+    assert provider == original.replace(SENSOR2.address, NEW)
+    # One sensor, whose events have both addresses; the raw files of both stand side by side.
+    assert sql(NUMBER) == sensor
+    assert events(sensor, SENSOR2.address) == before
+    assert events(sensor, NEW) >= 6
+    assert {SENSOR2.address, NEW} <= set(collector("ls", RAW).split())
+    rules = collector("nft", "list", "table", "inet", "strandline")
+    assert NEW in rules
+    assert SENSOR2.address not in rules
+
+
+def test_again_it_changes_nothing(inventory: Path) -> None:
+    code, said = servers.strandline("renumber", "--yes", "-i", str(inventory), SENSOR2.name, SENSOR2.address, NEW)
+    assert code == 0, said[-4000:]
+    assert set(servers.changed(said).values()) == {0}, said[-4000:]

@@ -1,0 +1,214 @@
+"""What verify makes of what hosts say: limits, hostile words, hosts that are not reached."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from strandline_cli.fleet import health, verify
+from strandline_cli.fleet.canary import Sent
+from strandline_cli.fleet.health import DAY, Finding
+from strandline_cli.fleet.listing import Entry
+from strandline_cli.fleet.probes import probes
+
+NOW = 1764036738.0
+SENSOR = Entry("ams1", "sensors", ("198.51.100.21",), 20022)
+COLLECTOR = Entry("hub", "collectors", ("198.51.100.10",), 20022)
+LIMITS = {
+    "clock_seconds": 0.5,
+    "certificate_days": 60,
+    "disk_percent": 85,
+    "memory_percent": 10,
+    "updates": 1,
+    "security_updates": 0,
+    "package_lists_hours": 24,
+    "silent_hours": 24,
+    "listening": [{"port": 22, "proto": "tcp"}, {"port": 53, "proto": "udp"}],
+    "tolerated": [{"port": 68, "proto": "udp"}],
+}
+LISTENING = [
+    {"port": 22, "proto": "tcp", "address": "0.0.0.0", "program": "/usr/lib/strandline/openssh/sshd"},
+    {"port": 53, "proto": "udp", "address": "198.51.100.21", "program": "/usr/sbin/named"},
+    {"port": 68, "proto": "udp", "address": "0.0.0.0", "program": "/usr/sbin/dhclient"},
+]
+GOOD: dict[str, Any] = {
+    "clock": {"synchronised": True, "source": "192.0.2.1", "offset": 0.0012},
+    "certificate": {"ends": NOW + 400 * DAY, "sha256": "aa"},
+    "disks": {"file_systems": [{"path": "/", "used": 0.5, "inodes_used": 0.1, "left": 1}]},
+    "memory": {"total": 256 * 2**20, "available": 128 * 2**20},
+    "updates": {"packages": ["tzdata"], "security": [], "lists_age": 3600.0, "reboot": ""},
+    "ports": {"sockets": LISTENING},
+}
+
+
+def judged(part: str, **changed: Any) -> Mapping[str, Finding]:
+    """A good host's findings with one part changed."""
+    return health.host_findings({**GOOD, part: {**GOOD[part], **changed}}, LIMITS, NOW, "aa")
+
+
+def test_a_good_host_has_nothing_wrong() -> None:
+    findings = health.host_findings(GOOD, LIMITS, NOW, "aa")
+    assert {check: finding.says for check, finding in findings.items()} == {
+        "clock": "+1.2 ms",
+        "certificate": "400 days",
+        "disk": "50%",
+        "memory": "50% left",
+        "updates": "1 wait",
+        "ports": "2 as they should be",
+    }
+    assert all(finding.ok for finding in findings.values())
+
+
+@pytest.mark.parametrize(
+    ("check", "part", "changed", "says"),
+    [
+        ("clock", "clock", {"synchronised": False}, "chrony follows no time server"),
+        ("clock", "clock", {"offset": -2.5}, "2.500 s slow, allowed 0.5"),
+        ("clock", "clock", {"offset": 0.7}, "0.700 s fast"),
+        ("clock", "clock", {"error": "506 Cannot talk to daemon"}, "can't be measured: 506 Cannot talk to daemon"),
+        ("certificate", "certificate", {"ends": NOW - 1}, "ended 2025-11-25"),
+        ("certificate", "certificate", {"ends": NOW + 59 * DAY}, "in 59 days: ./strandline rotate_certificates"),
+        ("certificate", "certificate", {"sha256": "bb"}, "not the one in the inventory"),
+        ("disk", "disks", {"file_systems": [{"path": "/var", "used": 0.91, "inodes_used": 0.2}]}, "/var 91% full"),
+        ("disk", "disks", {"file_systems": [{"path": "/", "used": 0.1, "inodes_used": 1.0}]}, "100% full of inodes"),
+        ("memory", "memory", {"available": 2**20}, "0% of 256 MiB left, wanted 10%"),
+        ("updates", "updates", {"packages": ["a", "b"]}, "2 wait, allowed 1"),
+        ("updates", "updates", {"security": ["libssl3t64"]}, "1 of security (libssl3t64): ./strandline upgrade"),
+        ("updates", "updates", {"reboot": "kernel 6.13 is installed"}, "reboot: kernel 6.13"),
+        ("updates", "updates", {"lists_age": 100 * 3600.0}, "100 h old"),
+        ("updates", "updates", {"lists_age": None}, "has no package lists"),
+        ("ports", "ports", {"sockets": LISTENING[:1]}, "nothing listens on 53/udp"),
+        (
+            "ports",
+            "ports",
+            {"sockets": [*LISTENING, {"port": 8081, "proto": "tcp", "address": "::", "program": "/usr/bin/python3"}]},
+            "should not listen: 8081/tcp (python3)",
+        ),
+    ],
+)
+def test_what_is_wrong_says_why(check: str, part: str, changed: dict[str, Any], says: str) -> None:
+    findings = judged(part, **changed)
+    assert not findings[check].ok
+    assert says in findings[check].says
+    assert [name for name, finding in findings.items() if not finding.ok] == [check]
+
+
+def test_a_host_that_the_network_does_not_know_is_told() -> None:
+    assert "certificates/ has none" in health.host_findings(GOOD, LIMITS, NOW, None)["certificate"].says
+
+
+@pytest.mark.parametrize(
+    ("last", "ok", "says"),
+    [
+        (NOW - 60, True, "02:11:18"),
+        (NOW - 20 * 3600, True, "20 h ago"),
+        (NOW - 25 * 3600, False, "25 h ago"),
+        (None, False, "none ever"),
+    ],
+)
+def test_a_silent_sensor(last: float | None, ok: bool, says: str) -> None:
+    finding = health.last_event(last, LIMITS, NOW)
+    assert finding.ok is ok
+    assert says in finding.says
+
+
+HOSTILE = "\x1b]8;;https://evil.example/\x07[red]x[/red]\u202e\n" + "A" * 500
+
+
+@pytest.mark.parametrize("part", list(GOOD))
+@pytest.mark.parametrize("said", [None, [], "text", {}, {"error": HOSTILE}, {"ports": 1}])
+def test_nonsense_is_wrong_and_nothing_worse(part: str, said: object) -> None:
+    findings = health.host_findings({**GOOD, part: said}, LIMITS, NOW, "aa")
+    assert sum(not finding.ok for finding in findings.values()) == 1
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(part=st.sampled_from(sorted(GOOD)), said=values, data=st.data())
+def test_whatever_a_host_says_is_shown_harmlessly(part: str, said: object, data: st.DataObject) -> None:
+    whole = {key: data.draw(values) for key in GOOD[part]} if isinstance(GOOD[part], dict) else {}
+    for answer in (said, whole, {**GOOD[part], **({next(iter(whole)): said} if whole else {})}):
+        findings = health.host_findings({**GOOD, part: answer}, LIMITS, NOW, "aa")
+        for finding in findings.values():
+            assert all(letter.isprintable() for letter in finding.says)
+            json.dumps(finding.figures, allow_nan=False)
+
+
+def shown(rows: list[health.Row]) -> str:
+    """The table as a terminal would get it."""
+    console = Console(file=io.StringIO(), width=400, markup=False, highlight=False, force_terminal=True)
+    console.print(verify.table_of(rows))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert isinstance(text, str)
+    return text
+
+
+def test_a_hosts_words_write_nothing_but_text_to_the_terminal() -> None:
+    sockets = [*LISTENING, {"port": 1, "proto": "tcp", "address": "::", "program": HOSTILE}]
+    findings = judged("ports", sockets=sockets)
+    text = shown([health.Row("ams1", "sensors", findings)])
+    assert "\x1b]8" not in text
+    assert "\u202e" not in text
+    assert "\x07" not in text
+
+
+def rows(answers: Mapping[str, Any], events: Mapping[str, float], unknown: str = "") -> list[health.Row]:
+    """Rows of a sensor and a collector."""
+    canaries = {"ams1": Finding(True, "6 of 6")}
+    return verify.rows_of([SENSOR, COLLECTOR], answers, (events, unknown), canaries, Path("/none"), NOW)
+
+
+def test_a_host_that_is_not_reached_is_a_row() -> None:
+    away = {"measured": {"unreachable": True, "msg": "Task failed: ssh: connect to host\nport 20022: no route"}}
+    good = {"measured": GOOD, "limits": LIMITS}
+    sensor, collector = rows({"ams1": {**away, "limits": LIMITS}, "hub": good}, {"ams1": NOW})
+    assert sensor.unreachable == "ssh: connect to host port 20022: no route"
+    assert not sensor.ok
+    assert sensor.findings["canary"].ok, "the listeners may answer all the same"
+    assert sensor.findings["last event"].ok
+    assert set(collector.findings) == set(health.HOST_CHECKS)
+    text = shown([sensor, collector])
+    assert "not reached: ssh: connect" in text
+    document = verify.document([sensor, collector], "inventory/x", NOW)
+    assert document["ok"] is False
+    assert [host["ok"] for host in document["hosts"]] == [False, False]
+
+
+def test_without_a_database_every_sensor_says_so() -> None:
+    found, why = verify.last_events({"hub": {"unreachable": True, "msg": "no route"}})
+    assert (found, why) == ({}, "hub: no route")
+    sensor, _ = rows(
+        {"ams1": {"measured": GOOD, "limits": LIMITS}, "hub": {"measured": GOOD, "limits": LIMITS}}, {}, why
+    )
+    assert sensor.findings["last event"].says == "no database could be asked: hub: no route"
+
+
+def test_the_newest_of_several_databases_counts() -> None:
+    found, why = verify.last_events(
+        {"a": {"stdout": '{"ams1": 5.5}'}, "b": {"stdout": '{"ams1": 7, "sin1": 1}'}, "c": {}}
+    )
+    assert (found, why) == ({"ams1": 7.0, "sin1": 1.0}, "")
+
+
+def test_the_canary_groups_listeners_by_what_happened() -> None:
+    listeners = {"ssh": {"ports": [{"port": 22, "proto": "tcp"}]}, "vnc": {"ports": [{"port": 5900, "proto": "tcp"}]}}
+    sent = [Sent(probe, NOW, "" if probe.listener == "ssh" else "connection refused") for probe in probes(
+        {"ams1": SENSOR.addresses}, listeners
+    )]  # fmt: skip
+    finding = verify.canary_findings([SENSOR], sent, [])["ams1"]
+    assert not finding.ok
+    assert finding.says == "ssh 22/tcp: answered, and no event came; vnc 5900/tcp: connection refused"
+    assert finding.figures == {"sent": 2, "failed": 2}

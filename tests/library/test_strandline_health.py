@@ -1,0 +1,127 @@
+"""Measuring a host: parsers over texts as the programs and the kernel write them, and the real /proc."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from library import strandline_health as health
+
+SOURCES = """\
+^,-,192.0.2.7,2,6,377,12,0.000811,0.000812,0.020
+^,*,198.51.100.1,1,6,{reach},16,{offset},-0.1,0.000089
+"""
+MEMINFO = (
+    "MemTotal:         250000 kB\nMemFree:           10000 kB\nMemAvailable:     100000 kB\nHugePages_Total:   0\n"
+)
+SIMULATED = """\
+NOTE: This is only a simulation!
+Inst libssl3t64 [3.5.1-1] (3.5.1-1+deb13u1 Debian-Security:13/stable-security [amd64])
+Inst tzdata [2025a-1] (2025b-4 Debian:13.2/stable [all])
+Conf libssl3t64 (3.5.1-1+deb13u1 Debian-Security:13/stable-security [amd64])
+"""
+TCP = """\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 101 1 0 100 0 0 10 0
+   1: 0100007F:03B9 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 102 1 0 100 0 0 10 0
+   2: 156433C6:0016 016433C6:D431 01 00000000:00000000 00:00000000 00000000     0        0 103 1 0 100 0 0 10 0
+"""
+UDP6 = """\
+  sl  local_address                         remote_address                        st tx_queue rx_queue
+   1: 00000000000000000000000000000000:0035 00000000000000000000000000000000:0000 07 0:0 00:0 0 0 0 104 2 0 0
+   2: 00000000000000000000000001000000:0143 00000000000000000000000000000000:0000 07 0:0 00:0 0 0 0 105 2 0 0
+   3: 0000000000000000FFFF0000156433C6:0044 00000000000000000000000000000000:0000 07 0:0 00:0 0 0 0 106 2 0 0
+"""
+
+
+@pytest.mark.parametrize(("offset", "reach", "synchronised"), [("0.25", "377", True), ("-3.000036", "0", False)])
+def test_the_selected_source_says_how_wrong_the_clock_is(offset: str, reach: str, synchronised: bool) -> None:
+    said = health.clock(SOURCES.format(offset=offset, reach=reach))
+    assert said == {"synchronised": synchronised, "source": "198.51.100.1", "offset": float(offset)}
+
+
+@pytest.mark.parametrize("sources", ["", "^,?,198.51.100.1,0,6,0,4294967295,0.000,0.000,0.000\n"])
+def test_without_a_selected_source_nothing_is_followed(sources: str) -> None:
+    assert not health.clock(sources)["synchronised"]
+
+
+def test_chronyc_without_a_daemon_is_said() -> None:
+    with pytest.raises(health.Unmeasured, match="506 Cannot talk to daemon"):
+        health.clock("506 Cannot talk to daemon\n")
+
+
+def test_memory_is_what_programs_can_have() -> None:
+    assert health.memory(MEMINFO) == {"total": 250000 * 1024, "available": 100000 * 1024}
+
+
+def test_updates_of_the_security_archive_are_told_apart() -> None:
+    assert health.updates(SIMULATED) == {"packages": ["libssl3t64", "tzdata"], "security": ["libssl3t64"]}
+
+
+@pytest.mark.parametrize(
+    ("kernels", "running", "due"),
+    [
+        (["6.12.9+deb13-amd64", "6.12.57+deb13-amd64"], "6.12.9+deb13-amd64", True),
+        (["6.12.9+deb13-amd64", "6.12.57+deb13-amd64"], "6.12.57+deb13-amd64", False),
+        ([], "6.1.0-provider", False),
+    ],
+)
+def test_a_newer_kernel_wants_a_reboot(tmp_path: Path, kernels: list[str], running: str, due: bool) -> None:
+    for kernel in kernels:
+        (tmp_path / f"vmlinuz-{kernel}").touch()
+    assert bool(health.reboot(tmp_path, running, tmp_path / "reboot-required")) is due
+
+
+def test_a_package_may_ask_for_a_reboot(tmp_path: Path) -> None:
+    (tmp_path / "reboot-required").touch()
+    assert health.reboot(tmp_path, "6.1", tmp_path / "reboot-required") == "a package asks for it"
+
+
+def test_only_what_others_can_reach_listens(tmp_path: Path) -> None:
+    """Loopback and connections are left out; an IPv4 address inside IPv6 is written as IPv4."""
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "tcp").write_text(TCP)
+    (tmp_path / "net" / "udp6").write_text(UDP6)
+    for pid, program, inode in (("1", "/usr/lib/systemd/systemd", 101), ("70", "/usr/sbin/sshd", 101)):
+        (tmp_path / pid / "fd").mkdir(parents=True)
+        (tmp_path / pid / "exe").symlink_to(program)
+        (tmp_path / pid / "fd" / "3").symlink_to(f"socket:[{inode}]")
+    assert health.ports(tmp_path) == {
+        "sockets": [
+            {"proto": "tcp", "port": 22, "address": "0.0.0.0", "program": "/usr/sbin/sshd"},
+            {"proto": "udp", "port": 53, "address": "::", "program": ""},
+            {"proto": "udp", "port": 68, "address": "198.51.100.21", "program": ""},
+        ]
+    }
+
+
+def test_this_process_is_found_behind_its_socket() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as endpoint:
+        endpoint.bind(("0.0.0.0", 0))
+        port = endpoint.getsockname()[1]
+        found = [each for each in health.ports(Path("/proc"))["sockets"] if each["port"] == port]
+    assert [(each["proto"], each["program"]) for each in found] == [("udp", os.readlink("/proc/self/exe"))]
+
+
+def test_one_file_system_is_measured_once() -> None:
+    said = health.disks(["/", "/", "/no/such/directory"])["file_systems"]
+    assert [each["path"] for each in said] == ["/"]
+    assert 0 <= said[0]["used"] <= 1
+
+
+def test_a_part_that_fails_leaves_the_others_alone() -> None:
+    def fails(error: Exception) -> Callable[[], dict[str, Any]]:
+        def measure() -> dict[str, Any]:
+            raise error
+
+        return measure
+
+    said = health.measured(
+        {"clock": fails(health.Unmeasured("no chrony")), "disks": dict, "memory": fails(KeyError("x"))}
+    )
+    assert said == {"clock": {"error": "no chrony"}, "disks": {}, "memory": {"error": "'x'"}}
