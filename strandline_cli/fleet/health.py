@@ -187,7 +187,7 @@ def ports(part: Mapping[str, Any], limits: Mapping[str, Any], _now: float) -> Fi
 def last_event(last: float | None, limits: Mapping[str, Any], now: float) -> Finding:
     """When the database got the sensor's last event (seconds since 1970); None when it has none."""
     if last is None:
-        return Finding(False, "none ever", {"last_event": None})
+        return Finding(False, "none in 31 days", {"last_event": None})
     when = dt.datetime.fromtimestamp(last, dt.UTC)
     figures = {"last_event": when.isoformat(timespec="seconds")}
     hours = (now - last) / 3600
