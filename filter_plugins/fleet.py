@@ -13,7 +13,8 @@ def fleet_peers(names: Iterable[str], hostvars: Mapping[str, Any], certificates_
     """The hosts that other hosts must know: name, addresses and public certificate (PEM text), in order of their names.
 
     Addresses come from the inventory, certificates from ``<certificates_dir>/<name>.pem``, where provisioning put them.
-    A host without a certificate was never provisioned and is left out. Raises AnsibleFilterError for a host without
+    While a rotation is under way, ``successor`` is the certificate that takes its place (``<name>.next.pem``). A host
+    without a certificate was never provisioned and is left out. Raises AnsibleFilterError for a host without
     ``addresses``.
     """
     peers = []
@@ -24,16 +25,30 @@ def fleet_peers(names: Iterable[str], hostvars: Mapping[str, Any], certificates_
                 f"{name}: 'addresses' is missing or empty in the inventory; give the list of the host's public "
                 f"addresses, for example addresses: [192.0.2.10]"
             )
-        certificate = Path(certificates_dir) / f"{name}.pem"
+        certificate, successor = (Path(certificates_dir) / f"{name}{end}" for end in (".pem", ".next.pem"))
         if certificate.is_file():
-            peers.append({"name": name, "addresses": addresses, "certificate": certificate.read_text(encoding="ascii")})
+            peer = {"name": name, "addresses": addresses, "certificate": certificate.read_text(encoding="ascii")}
+            if successor.is_file() and successor.read_bytes().strip() != certificate.read_bytes().strip():
+                peer["successor"] = successor.read_text(encoding="ascii")
+            peers.append(peer)
     return peers
 
 
+def pinned(peers: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """The certificates to pin for the peers, each with the name of its file: one for each peer, two while it changes."""
+    files = []
+    for peer in peers:
+        for key, end in (("certificate", ".pem"), ("successor", ".next.pem")):
+            if peer.get(key):
+                text = str(peer[key]).strip() + "\n"
+                files.append({"name": str(peer["name"]), "file": f"{peer['name']}{end}", "certificate": text})
+    return files
+
+
 def fleet_endpoints(peers: Iterable[Mapping[str, Any]], **extra: Any) -> list[dict[str, Any]]:
-    """Peers as something to connect to or to be connected from: name, first address, certificate, and ``extra``."""
+    """Peers as something to connect to or to be connected from: name, first address, certificates, and ``extra``."""
     return [
-        {"name": peer["name"], "address": peer["addresses"][0], "certificate": peer["certificate"], **extra}
+        {**{key: value for key, value in peer.items() if key != "addresses"}, "address": peer["addresses"][0], **extra}
         for peer in peers
     ]
 
@@ -43,4 +58,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Any]:
         """Return the filters by the name under which templates use them."""
-        return {"fleet_peers": fleet_peers, "fleet_endpoints": fleet_endpoints}
+        return {"fleet_peers": fleet_peers, "fleet_endpoints": fleet_endpoints, "pinned": pinned}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,87 @@ def test_a_wrong_call_says_how() -> None:
         done = run(*argv)
         assert done.returncode == 1
         assert "usage" in done.stderr
+
+
+@pytest.fixture
+def tools(made: Path) -> str:
+    """Where the stand-in for chgrp is."""
+    return str(made.parent / "tools")
+
+
+def held(directory: Path) -> tuple[str, str]:
+    """The key and the certificate in a directory."""
+    return (directory / "key.pem").read_text(), (directory / "cert.pem").read_text()
+
+
+def fits(directory: Path) -> bool:
+    """Whether a directory's key belongs to its certificate."""
+    ask = {"key.pem": ["pkey", "-pubout"], "cert.pem": ["x509", "-noout", "-pubkey"]}
+    public = [
+        subprocess.run(["openssl", *words, "-in", str(directory / file)], check=True, capture_output=True).stdout
+        for file, words in ask.items()
+    ]
+    return public[0] == public[1]
+
+
+def state(directory: Path) -> str:
+    """How far the rotation is."""
+    return run("state", str(directory)).stdout.split()[0]
+
+
+def test_a_new_identity_takes_the_place_of_the_old_one(made: Path, tools: str) -> None:
+    old = held(made)
+    assert state(made) == "settled"
+    prepared = run("prepare", str(made), "ams1", "800", path=tools)
+    assert prepared.stdout == (made / "next" / "cert.pem").read_text()
+    assert (held(made), state(made)) == (old, "prepared")
+    new = held(made / "next")
+    assert run("switch", str(made)).returncode == 0
+    assert (held(made), held(made / "previous"), state(made)) == (new, old, "switched")
+    assert fits(made)
+    assert (made / "key.pem").stat().st_mode & 0o777 == 0o640
+    assert run("settle", str(made)).returncode == 0
+    assert sorted(path.name for path in made.iterdir()) == ["cert.pem", "key.pem"]
+    assert (held(made), state(made)) == (new, "settled")
+
+
+def test_each_step_may_be_repeated_and_makes_no_third_identity(made: Path, tools: str) -> None:
+    first = run("prepare", str(made), "ams1", "800", path=tools).stdout
+    assert run("prepare", str(made), "ams1", "800", path=tools).stdout == first
+    run("switch", str(made))
+    old = held(made / "previous")
+    # Whoever was stopped here begins with the first step again.
+    assert run("prepare", str(made), "ams1", "800", path=tools).stdout == first
+    assert run("switch", str(made)).returncode == 0
+    assert ((made / "cert.pem").read_text(), held(made / "previous")) == (first, old)
+    for _ in range(2):
+        assert run("settle", str(made)).returncode == 0
+    assert (made / "cert.pem").read_text() == first
+
+
+@pytest.mark.parametrize("moved", [0, 1])
+def test_a_switch_that_was_cut_short_is_finished(made: Path, tools: str, moved: int) -> None:
+    run("prepare", str(made), "ams1", "800", path=tools)
+    new = held(made / "next")
+    previous = made / "previous"
+    previous.mkdir()
+    for file in ("key.pem", "cert.pem"):
+        (previous / file).write_bytes((made / file).read_bytes())
+    for file in ("key.pem", "cert.pem")[:moved]:
+        (made / "next" / file).rename(made / file)
+    assert run("settle", str(made)).returncode != 0
+    assert run("switch", str(made)).returncode == 0
+    assert held(made) == new
+    assert fits(made)
+
+
+def test_nothing_to_switch_to_is_said(made: Path, tmp_path: Path) -> None:
+    assert "nothing in" in run("switch", str(made)).stderr
+    assert "holds no identity" in run("prepare", str(tmp_path), "ams1", "800").stderr
+    assert "holds no identity" in run("state", str(tmp_path)).stderr
+
+
+def test_the_state_tells_how_long_the_certificate_is_valid(made: Path) -> None:
+    _, begins, ends = run("state", str(made)).stdout.split()
+    assert int(ends) - int(begins) == 800 * 86400
+    assert abs(int(begins) - time.time()) < 120
