@@ -225,3 +225,17 @@ def test_the_state_tells_how_long_the_certificate_is_valid(made: Path) -> None:
     _, begins, ends = run("state", str(made)).stdout.split()
     assert int(ends) - int(begins) == 800 * 86400
     assert abs(int(begins) - time.time()) < 120
+
+
+def test_a_peer_can_trust_both_while_one_takes_the_place_of_the_other(made: Path, tools: str, tmp_path: Path) -> None:
+    """OpenSSL looks at one trusted certificate of a name, and a self-signed one must be that very certificate."""
+    assert run("prepare", str(made), "ams1", "800", path=tools).returncode == 0
+    trusted = tmp_path / "trusted"
+    trusted.mkdir()
+    for which, path in {"old": made / "cert.pem", "new": made / "next" / "cert.pem"}.items():
+        (trusted / f"{which}.pem").write_text(path.read_text())
+    subprocess.run(["openssl", "rehash", str(trusted)], check=True, capture_output=True)
+    for which in ("old", "new"):
+        argv = ["openssl", "verify", "-CApath", str(trusted), str(trusted / f"{which}.pem")]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
