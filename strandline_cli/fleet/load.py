@@ -41,6 +41,7 @@ ROLE_PREFIXES = (
     "listener_",
     "onboard_",
     "tls_identity_",
+    "verify_",
 )
 # The name becomes a certificate's CN, a directory at the collector and an Ansible host: RFC 1123 label, lower case.
 HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
