@@ -13,6 +13,7 @@ import click
 
 from strandline_cli import doctor as doctor_
 from strandline_cli import paths, verbs
+from strandline_cli.bench import ingest
 from strandline_cli.demo import down, up
 from strandline_cli.errors import Refusal, StepFailed
 from strandline_cli.fleet import canary, commands, onboard, renumber, rotate, upgrade, verify
@@ -95,6 +96,7 @@ cli.add_command(verify.verify)
 cli.add_command(renumber.renumber)
 cli.add_command(upgrade.upgrade)
 cli.add_command(rotate.rotate)
+cli.add_command(ingest.bench)
 
 
 def terminate(_number: int, _frame: FrameType | None) -> None:

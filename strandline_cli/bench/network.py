@@ -1,0 +1,127 @@
+"""The bench's three containers: made, provisioned and removed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import yaml
+
+from strandline_cli import checks, galaxy, host, paths, podman, verbs
+from strandline_cli.bench import certificates
+from strandline_cli.images import base, derived
+from strandline_cli.progress import Progress, Step, ansible_task
+
+FILES = paths.ROOT / "files" / "bench"
+BUILD = paths.BUILD / "bench"
+INVENTORY = BUILD / "inventory"
+OURS, ARTICLE, SENDER = "bench-collector", "bench-article", "bench-sender"
+QUIET = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
+AREA = "/root/bench"
+ARTICLE_TLS = "/etc/strandline-bench/tls"
+
+
+def addresses(group: str) -> dict[str, str]:
+    """Name and first address of each host of a group: `sensors` are those that the sender plays."""
+    entries = yaml.safe_load((FILES / "inventory" / "central.yml").read_text(encoding="utf-8"))[group]["hosts"]
+    return {name: entry["addresses"][0] for name, entry in entries.items()}
+
+
+def playbook(step: Step, name: Path, *extra: str) -> None:
+    """Run a playbook on the bench's inventory."""
+    step.run(verbs.ansible_playbook(name, [str(INVENTORY)], extra), watch=ansible_task, env=QUIET)
+
+
+def inside(step: Step, container: str, *argv: str) -> None:
+    """Run a command in a container; its output goes to the step's log. Raises StepFailed."""
+    step.run(["podman", "exec", container, *argv])
+
+
+def put(step: Step, source: Path, container: str, place: str) -> None:
+    """Copy a file into a container."""
+    step.run(["podman", "cp", source, f"{container}:{place}"])
+
+
+def check() -> None:
+    """Raise Refusal when this machine can't run containers; nothing has been changed then."""
+    checks.require(checks.before_containers())
+    podman.prepare_environment()
+
+
+def up(progress: Progress) -> None:
+    """Make the containers and everything in them; what is there already is brought up to date. Raises StepFailed."""
+    with progress.step("packages", "Install what this machine lacks") as step:
+        host.install_packages(step)
+    with progress.step("collections", "Unpack Ansible's collections") as step:
+        galaxy.ensure(step)
+    with progress.step("images", "Build the images: the base, and the article's collector") as step:
+        base_image = base.ensure(step)
+        os.environ["STRANDLINE_BENCH_IMAGE_TAG"] = derived.ensure(step, "bench", FILES / "ingest", base_image)
+    with progress.step("hosts", "Start two collectors and a sender as containers") as step:
+        prepare(step)
+        playbook(step, paths.SHARED / "create.yml", "--limit=localhost:collectors:articles:senders")
+    with progress.step("site", "Provision our collector with the playbook site.yml") as step:
+        playbook(step, paths.PLAYBOOKS / "site.yml", "--limit=collectors")
+    with progress.step("article", "Set up the article's collector") as step:
+        article(step)
+    with progress.step("sender", "Give the sender its keys") as step:
+        sender(step)
+
+
+def prepare(step: Step) -> None:
+    """The inventory with the sensors' certificates, and keys; all of it made anew."""
+    shutil.rmtree(INVENTORY, ignore_errors=True)
+    shutil.copytree(FILES / "inventory", INVENTORY)
+    (INVENTORY / "certificates").mkdir()
+    keys = BUILD / "keys"
+    shutil.rmtree(keys, ignore_errors=True)
+    keys.mkdir(mode=0o700)
+    for name in addresses("sensors"):
+        certificates.make(name, INVENTORY / "certificates" / f"{name}.pem", keys / f"{name}.key")
+    certificates.make(ARTICLE, keys / f"{ARTICLE}.pem", keys / f"{ARTICLE}.key")
+    admin = BUILD / "admin_key"
+    if not admin.exists():
+        step.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "strandline-bench", "-f", admin])
+
+
+def article(step: Step) -> None:
+    """Keys, rules, database and syslog-ng of the article's collector."""
+    keys = BUILD / "keys"
+    inside(step, ARTICLE, "mkdir", "-p", f"{ARTICLE_TLS}/sensors")
+    put(step, keys / f"{ARTICLE}.key", ARTICLE, f"{ARTICLE_TLS}/key.pem")
+    put(step, keys / f"{ARTICLE}.pem", ARTICLE, f"{ARTICLE_TLS}/cert.pem")
+    for name in addresses("sensors"):
+        put(step, INVENTORY / "certificates" / f"{name}.pem", ARTICLE, f"{ARTICLE_TLS}/sensors/{name}.pem")
+    rules = BUILD / "patterndb.xml"
+    step.run(
+        verbs.ansible_playbook(paths.SHARED / "patterndb.yml", ["localhost,"], [f"--extra-vars=patterndb_file={rules}"])
+    )
+    put(step, rules, ARTICLE, "/etc/strandline-bench/patterndb.xml")
+    inside(step, ARTICLE, "/etc/strandline-bench/setup")
+
+
+def sender(step: Step) -> None:
+    """The sensors' keys, the collectors' certificates and the programs."""
+    keys = BUILD / "keys"
+    inside(step, SENDER, "mkdir", "-p", AREA)
+    for name in addresses("sensors"):
+        put(step, INVENTORY / "certificates" / f"{name}.pem", SENDER, f"{AREA}/{name}.pem")
+        put(step, keys / f"{name}.key", SENDER, f"{AREA}/{name}.key")
+    both = [INVENTORY / "certificates" / f"{OURS}.pem", keys / f"{ARTICLE}.pem"]
+    pinned = BUILD / "collectors.pem"
+    pinned.write_text("".join(path.read_text(encoding="ascii") for path in both), encoding="ascii")
+    put(step, pinned, SENDER, f"{AREA}/collectors.pem")
+    for name in ("messages.py", "send.py"):
+        put(step, FILES / "ingest" / name, SENDER, f"{AREA}/{name}")
+    for container in (OURS, ARTICLE):
+        put(step, FILES / "ingest" / "watch.py", container, "/root/watch.py")
+
+
+def down(progress: Progress) -> None:
+    """Remove the containers, their network and the keys."""
+    with progress.step("away", "Remove the bench's containers") as step:
+        if INVENTORY.exists():
+            playbook(step, paths.SHARED / "destroy.yml")
+        for place in (INVENTORY, BUILD / "keys"):
+            shutil.rmtree(place, ignore_errors=True)
