@@ -90,14 +90,19 @@ def send_all(wanted: Sequence[Probe]) -> list[Sent]:
         return list(pool.map(send, wanted))
 
 
-def look(progress: Progress, inventory: str, sent: Sequence[Probe]) -> tuple[list[dict[str, Any]], float]:
-    """Wait until the collectors' databases hold the events; return the rows and when they had been looked up."""
+def look(
+    progress: Progress, inventory: str, sent: Sequence[Probe], expected: int | None = None
+) -> tuple[list[dict[str, Any]], float]:
+    """Wait until the collectors' databases hold the events; return the rows and when they had been looked up.
+
+    So many events are ``expected``: all of them, unless some were not even answered.
+    """
     with tempfile.TemporaryDirectory(prefix="strandline-") as directory:
         variables = Path(directory) / "variables.yml"
         wanted = {
             "canary_query": probes.query(sent),
             "canary_forget": probes.forget(sent),
-            "canary_expected": len(sent),
+            "canary_expected": len(sent) if expected is None else expected,
             "canary_seconds": WAIT,
             "canary_dir": directory,
         }
@@ -147,7 +152,7 @@ def canary(progress: Progress, inventory: str, hosts: Sequence[Entry]) -> bool:
         sent = send_all(wanted)
         unsent = sum(bool(each.failure) for each in sent)
         step.say(f"{unsent} of them without an answer." if unsent else f"{len(sent)} answered.")
-    rows, looked = look(progress, inventory, wanted)
+    rows, looked = look(progress, inventory, wanted, len(sent) - unsent)
     table, failed = result(sent, rows)
     console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else TABLE_WIDTH)
     console.print(table)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -231,7 +232,9 @@ def host_findings(
 def why_unreachable(answer: Mapping[str, Any]) -> str:
     """Why a task had no answer from a host; empty when it had one."""
     if answer.get("unreachable"):
-        return escaped(" ".join(str(answer.get("msg") or "no answer").split()).removeprefix("Task failed: "))
+        said = " ".join(str(answer.get("msg") or "no answer").split()).removeprefix("Task failed: ")
+        # Ansible's sentences before it say only that it went over SSH.
+        return escaped(re.split(r"(?:over|via) ssh: ", said, maxsplit=1)[-1])
     if answer.get("failed"):
         return escaped(" ".join(str(answer.get("msg") or "the measurement failed").split()))
     return ""

@@ -150,10 +150,12 @@ SELECT coalesce(json_agg(r), '[]') FROM (
 ) r;
 """
 FORGET = """\
-WITH gone AS (
-  DELETE FROM strandline.sighting USING (
-    SELECT DISTINCT date_trunc('hour', ts, 'UTC') AS hour, saddr FROM strandline.event WHERE {found}
-  ) canary WHERE sighting.hour = canary.hour AND sighting.saddr = canary.saddr RETURNING 1
+WITH canary AS (
+  UPDATE strandline.event SET data = data || '{{"canary": "yes"}}' WHERE {found}
+  RETURNING date_trunc('hour', ts, 'UTC') AS hour, saddr
+), gone AS (
+  DELETE FROM strandline.sighting USING (SELECT DISTINCT hour, saddr FROM canary) c
+  WHERE sighting.hour = c.hour AND sighting.saddr = c.saddr RETURNING 1
 ) SELECT count(*) FROM gone;
 """
 
@@ -166,8 +168,9 @@ def query(sent: Iterable[Probe]) -> str:
 def forget(sent: Iterable[Probe]) -> str:
     """Return SQL that takes the canary's own addresses out of the hours in which it came, so that no feed names them.
 
-    Its rows are known by marks that nobody else knows: no stranger can have an address taken out. Prints how many
-    sightings went.
+    Its rows are known by marks that nobody else knows: no stranger can have an address taken out. They say so of
+    themselves from then on, for who counts sightings anew (strandline_collector.backfill): a field that no listener
+    writes. Prints how many sightings went.
     """
     return FORGET.format(found=_found(sent))
 

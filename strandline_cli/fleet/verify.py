@@ -83,7 +83,7 @@ def send_canary(progress: Progress, inventory: str, sensors: Sequence[Entry]) ->
         unsent = sum(bool(each.failure) for each in sent)
         step.say(f"{unsent} of them without an answer." if unsent else f"{len(sent)} answered.")
     try:
-        rows, _ = canary.look(progress, inventory, [each.probe for each in sent if not each.failure] or wanted)
+        rows, _ = canary.look(progress, inventory, wanted, len(sent) - unsent)
     except StepFailed as failure:
         return {sensor.name: Finding(False, f"no database to look into: {failure}") for sensor in sensors}
     return canary_findings(sensors, sent, rows)

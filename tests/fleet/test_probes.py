@@ -123,6 +123,11 @@ def test_sql_holds_nothing_but_marks() -> None:
             make([probe("ssh", mark="x'; DROP TABLE y; --")])
 
 
+def test_forgotten_rows_say_what_they_are() -> None:
+    """A field that no listener writes, for who counts sightings anew."""
+    assert """SET data = data || '{"canary": "yes"}' WHERE""" in probes.forget([probe("ssh")])
+
+
 def test_what_psql_printed_is_read() -> None:
     assert probes.rows_of("[]\n") == []
     assert probes.rows_of("") == []

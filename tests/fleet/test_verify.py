@@ -172,7 +172,10 @@ def rows(answers: Mapping[str, Any], events: Mapping[str, float], unknown: str =
 
 
 def test_a_host_that_is_not_reached_is_a_row() -> None:
-    away = {"measured": {"unreachable": True, "msg": "Task failed: ssh: connect to host\nport 20022: no route"}}
+    said = (
+        'Data could not be sent to remote host "x". Make sure this host can be reached over ssh: ssh: connect to host'
+    )
+    away = {"measured": {"unreachable": True, "msg": f"Task failed: {said}\nport 20022: no route"}}
     good = {"measured": GOOD, "limits": LIMITS}
     sensor, collector = rows({"ams1": {**away, "limits": LIMITS}, "hub": good}, {"ams1": NOW})
     assert sensor.unreachable == "ssh: connect to host port 20022: no route"

@@ -51,6 +51,7 @@ def backfill(dsn: str, rule: Rule) -> list[tuple[str, int]]:
                         SELECT %(category)s, date_trunc('hour', ts, 'UTC'), saddr, min(ts), max(ts), count(*),
                                count(*) FILTER (WHERE verified)
                         FROM strandline.event WHERE ts >= {SPAN.format("ts")} AND {condition}
+                          AND NOT data ? 'canary'  -- the operator's own, marked by ./strandline canary
                         GROUP BY 2, 3""",  # noqa: S608 - from checked names and parameters
                     values,
                 )
