@@ -149,7 +149,13 @@ def retire_hosts(fleet: Fleet, hosts: Iterable[Host], day: dt.date, reason: str)
                 if k not in former
             )
             former[key] = CommentedMap(
-                {"provider": details.get("name", host.provider), "retired": day, "reason": reason, **entry}
+                {
+                    "provider": details.get("name", host.provider),
+                    "group": host.provider.removeprefix("provider_"),
+                    "retired": day,
+                    "reason": reason,
+                    **entry,
+                }
             )
             if not node["hosts"]:
                 former[key]["provider_details"] = details

@@ -16,12 +16,13 @@ from strandline_cli.fleet.load import yaml
 
 @dataclass(frozen=True)
 class FormerLease:
-    """A lease that ended: the host's name, its provider's name, the day, and why."""
+    """A lease that ended: the host, its provider's name, the day, why, and what the provider's file was called."""
 
     host: str
     provider: str
     retired: dt.date
     reason: str
+    group: str = ""
 
 
 def former_leases(inventory: Path) -> list[FormerLease]:
@@ -41,4 +42,4 @@ def _lease(host: str, entry: Mapping[str, object]) -> FormerLease:
     retired = entry["retired"]
     if not isinstance(retired, dt.date):
         raise ValueError(f"{host}: retired {retired!r} is no date")
-    return FormerLease(host, str(entry["provider"]), retired, str(entry.get("reason", "")))
+    return FormerLease(host, str(entry["provider"]), retired, str(entry.get("reason", "")), str(entry.get("group", "")))

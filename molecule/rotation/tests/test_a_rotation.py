@@ -1,0 +1,139 @@
+"""New keys for five sensors, their collector and their publisher, under traffic, with a run that is killed half way."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from dataclasses import dataclass
+
+import pytest
+from machines import (
+    COLLECTOR,
+    INVENTORY,
+    PUBLISHER,
+    ROTATED,
+    SENSORS,
+    TLS,
+    Machine,
+    Traffic,
+    handshake,
+    kill,
+    poll,
+    start,
+    strandline,
+)
+
+RATE = 20.0  # requests a second, over all sensors
+
+
+@dataclass
+class Rotation:
+    """What was seen while everybody got a new key."""
+
+    traffic: Traffic
+    old: dict[str, str]
+    """Each host's certificate before; with its key it stays on the host in /root/old."""
+    collector_restarts: bool = False
+
+
+def keep_old_identities() -> dict[str, str]:
+    """Set each host's key and certificate aside, as a thief would."""
+    for machine in ROTATED:
+        machine.check("sh", "-c", f"mkdir -p /root/old && cp {TLS}/key.pem {TLS}/cert.pem /root/old/")
+    return {machine.name: machine.check("cat", "/root/old/cert.pem") for machine in ROTATED}
+
+
+def kill_half_way(arguments: list[str]) -> None:
+    """Begin, and kill the run in its second batch, when one host of it has just got its new key."""
+    process = start(*arguments)
+    marks = {machine.name: machine.file(f"{TLS}/previous") for machine in SENSORS}
+    switched = poll(lambda: found if len(found := [n for n, m in marks.items() if m.exists()]) > 1 else [], 300, 0.05)
+    said = kill(process)
+    assert len(switched) > 1, said
+    print(f"killed when {' and '.join(switched)} had switched and no old certificate was withdrawn yet")
+
+
+@pytest.fixture(
+    scope="module", params=["killed half way and run again", pytest.param("in one go", marks=pytest.mark.long)]
+)
+def rotation(request: pytest.FixtureRequest) -> Rotation:
+    """Rotate everything while requests come in."""
+    old = keep_old_identities()
+    # Certificates are dated in whole seconds.
+    time.sleep(1.1)
+    before = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    time.sleep(1.1)
+    arguments = ["rotate_certificates", "-i", str(INVENTORY), "--yes", "--batch=3", f"--made-before={before}"]
+    main_pid = COLLECTOR.check("systemctl", "show", "--value", "--property=MainPID", "syslog-ng.service")
+    with Traffic("rotate", RATE, SENSORS) as traffic:
+        if request.param.startswith("killed"):
+            kill_half_way(arguments)
+        began = time.monotonic()
+        print(strandline(*arguments))
+        print(f"{request.param}: the last run took {time.monotonic() - began:.0f} s")
+        time.sleep(2)
+    restarted = main_pid != COLLECTOR.check("systemctl", "show", "--value", "--property=MainPID", "syslog-ng.service")
+    return Rotation(traffic, old, collector_restarts=restarted)
+
+
+def test_no_event_is_missing(rotation: Rotation) -> None:
+    missing = rotation.traffic.missing()
+    print(f"{len(rotation.traffic.sent())} requests; {len(missing)} of their events had to be sent again")
+    if missing:
+        strandline("reconcile", "-i", str(INVENTORY))
+        assert rotation.traffic.missing() == set()
+    stored = rotation.traffic.stored()
+    assert len(stored) == len(set(stored))
+
+
+def test_the_collector_was_never_restarted(rotation: Rotation) -> None:
+    assert not rotation.collector_restarts
+
+
+@pytest.mark.parametrize("host", ROTATED, ids=[machine.name for machine in ROTATED])
+def test_every_host_has_a_new_key_and_nothing_is_left_over(rotation: Rotation, host: Machine) -> None:
+    assert host.check("cat", f"{TLS}/cert.pem") != rotation.old[host.name]
+    assert not host.file(f"{TLS}/previous").exists()
+    assert not host.file(f"{TLS}/next").exists()
+    held = (INVENTORY / "certificates" / f"{host.name}.pem").read_text()
+    assert held == host.check("cat", f"{TLS}/cert.pem")
+    assert not (INVENTORY / "certificates" / f"{host.name}.next.pem").exists()
+
+
+@pytest.mark.parametrize("sensor", SENSORS, ids=[sensor.name for sensor in SENSORS])
+def test_the_collector_refuses_the_old_certificate_and_takes_the_new_one(rotation: Rotation, sensor: Machine) -> None:
+    assert rotation
+    assert handshake(sensor, f"{TLS}/key.pem", f"{TLS}/cert.pem")
+    assert not handshake(sensor, "/root/old/key.pem", "/root/old/cert.pem")
+
+
+def test_a_sensor_trusts_the_collectors_new_certificate_alone(rotation: Rotation) -> None:
+    """Somebody who has the collector's old key, or its new one, answers on the sensor's own loopback."""
+    assert rotation
+    trusted = {}
+    for which, place in {"old": "/root/old", "new": TLS}.items():
+        for file in ("key.pem", "cert.pem"):
+            SENSORS[0].file(f"/root/{which}-collector-{file}").write_bytes(
+                COLLECTOR.file(f"{place}/{file}").read_bytes()
+            )
+        done = SENSORS[0].run(
+            *("sh", "-c"),
+            f"cd /root; timeout 20 openssl s_server -quiet -tls1_2 -accept 127.0.0.1:7514"
+            f" -cert {which}-collector-cert.pem -key {which}-collector-key.pem >/dev/null & sleep 1;"
+            f" openssl s_client -brief -tls1_2 -verify_return_error -CApath {TLS}/collectors"
+            " -connect 127.0.0.1:7514 </dev/null; code=$?; kill $!; wait; exit $code",
+        )
+        trusted[which] = done.returncode == 0
+    assert trusted == {"old": False, "new": True}
+
+
+def test_the_publisher_reads_the_database_with_its_new_certificate(rotation: Rotation) -> None:
+    assert rotation
+    PUBLISHER.check("systemctl", "start", "strandline-publisher.service", seconds=120)
+
+
+def test_a_second_run_finds_nothing_to_do(rotation: Rotation) -> None:
+    assert rotation
+    before = {host.name: host.check("cat", f"{TLS}/cert.pem") for host in ROTATED}
+    assert "No certificate is due" in strandline("rotate_certificates", "-i", str(INVENTORY), "--yes")
+    assert before == {host.name: host.check("cat", f"{TLS}/cert.pem") for host in ROTATED}
