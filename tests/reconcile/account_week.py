@@ -41,6 +41,11 @@ FILL = """
     INSERT INTO strandline.run_check (run_id, stated_n) SELECT id, last FROM whole;
     INSERT INTO strandline.run_day
         SELECT id, timezone('UTC', now())::date + k - {days} - 1, 1, last FROM whole;
+    -- Two counters of each of four listeners grow by 10 on every day.
+    INSERT INTO strandline.counter (host, source, what, life, day, high)
+        SELECT s.name, l, w, 'life', timezone('UTC', now())::date + k - {days} - 1, k * 10
+        FROM strandline.sensor s, generate_series(1, {days}) k, unnest(ARRAY['ssh', 'dns', 'sip', 'vnc']) l,
+             unnest(ARRAY['kernel_drops', 'queue_drops']) w;
     SELECT sum(last) - (SELECT count(*) FROM strandline.event) FROM whole;
 """
 
@@ -91,6 +96,7 @@ def main() -> int:
                 "removed": int(removed),
                 "missing": sum(day.missing for day in found),
                 "lines": len(found),
+                "dropped": sum(day.kernel_drops + day.queue_drops for day in found),
                 "seconds": round(seconds, 2),
             }
         )

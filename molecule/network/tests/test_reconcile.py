@@ -211,4 +211,5 @@ def test_the_account_of_a_week(collector: Machine) -> None:
     figures = run_model(collector, "account_week.py", seconds=900)
     assert figures["rows"] == 10_000_000 - figures["missing"]
     assert figures["missing"] == figures["removed"] > 0
+    assert figures["dropped"] == 100 * 7 * 4 * 2 * 10
     assert figures["seconds"] < 10
