@@ -14,6 +14,7 @@ from rich.table import Table
 
 from strandline_cli import paths
 from strandline_cli.bench import figures, network
+from strandline_cli.bench.account import account
 from strandline_cli.bench.figures import Round
 from strandline_cli.bench.network import AREA, ARTICLE, OURS, SENDER
 from strandline_cli.errors import StepFailed
@@ -194,9 +195,7 @@ def ingest(count: int, large: int, rounds: int, sources: int, keep: bool) -> Non
     finally:
         if not keep:
             network.down(progress)
-    aside = RESULT.with_suffix(".new")
-    aside.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    aside.replace(RESULT)
+    network.write(RESULT, result)
     show(result)
 
 
@@ -206,3 +205,4 @@ def bench() -> None:
 
 
 bench.add_command(ingest)
+bench.add_command(account)

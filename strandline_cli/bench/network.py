@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -49,20 +51,29 @@ def check() -> None:
     podman.prepare_environment()
 
 
-def up(progress: Progress) -> None:
-    """Make the containers and everything in them; what is there already is brought up to date. Raises StepFailed."""
+def up_ours(progress: Progress, others: tuple[str, ...] = ()) -> None:
+    """Make our collector's container and everything in it; what is there already is brought up to date.
+
+    Other groups' containers are started with it. Raises StepFailed.
+    """
     with progress.step("packages", "Install what this machine lacks") as step:
         host.install_packages(step)
     with progress.step("collections", "Unpack Ansible's collections") as step:
         galaxy.ensure(step)
-    with progress.step("images", "Build the images: the base, and the article's collector") as step:
+    with progress.step("images", "Build the images") as step:
         base_image = base.ensure(step)
-        os.environ["STRANDLINE_BENCH_IMAGE_TAG"] = derived.ensure(step, "bench", FILES / "ingest", base_image)
-    with progress.step("hosts", "Start two collectors and a sender as containers") as step:
+        if "articles" in others:
+            os.environ["STRANDLINE_BENCH_IMAGE_TAG"] = derived.ensure(step, "bench", FILES / "ingest", base_image)
+    with progress.step("hosts", "Start the containers") as step:
         prepare(step)
-        playbook(step, paths.SHARED / "create.yml", "--limit=localhost:collectors:articles:senders")
+        playbook(step, paths.SHARED / "create.yml", f"--limit={':'.join(('localhost', 'collectors', *others))}")
     with progress.step("site", "Provision our collector with the playbook site.yml") as step:
         playbook(step, paths.PLAYBOOKS / "site.yml", "--limit=collectors")
+
+
+def up(progress: Progress) -> None:
+    """Make both collectors and the sender. Raises StepFailed."""
+    up_ours(progress, ("articles", "senders"))
     with progress.step("article", "Set up the article's collector") as step:
         article(step)
     with progress.step("sender", "Give the sender its keys") as step:
@@ -125,3 +136,10 @@ def down(progress: Progress) -> None:
             playbook(step, paths.SHARED / "destroy.yml")
         for place in (INVENTORY, BUILD / "keys"):
             shutil.rmtree(place, ignore_errors=True)
+
+
+def write(path: Path, result: dict[str, Any]) -> None:
+    """Write a result, whole or not at all."""
+    aside = path.with_suffix(".new")
+    aside.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    aside.replace(path)
