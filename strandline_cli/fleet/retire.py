@@ -141,6 +141,13 @@ class Retirement:
         return [name for name in names if (self.directory / f"{name}.wiped").exists()]
 
 
+def strangers(fleet: Fleet, leaving: Sequence[Host]) -> list[str]:
+    """Hosts that stay and whose certificates this machine does not have: collectors will be told to forget them too."""
+    names = {host.name for host in leaving}
+    held = fleet.directory / "certificates"
+    return [host.name for host in fleet.hosts() if host.name not in names and not (held / f"{host.name}.pem").exists()]
+
+
 def forget(fleet: Fleet, names: Iterable[str]) -> None:
     """Remove what this machine holds of hosts: public certificates and host keys. A name may be leased again."""
     for name in names:
@@ -189,6 +196,12 @@ def retire(inventory: str, reason: str, only_plan: bool, give_up: bool, yes: boo
             click.echo(edit.difference(texts))
         if moved:
             console.print(f"Moved to the record already, and done again: {', '.join(moved)}.", markup=False)
+        if unknown := strangers(fleet, leaving):
+            console.print(
+                f"No certificate here, so no collector will trust them: {', '.join(unknown)}. If they are in service,"
+                f" fetch theirs first: ./strandline rotate_certificates -i {inventory} --plan",
+                markup=False,
+            )
         if only_plan:
             return
         if not yes:

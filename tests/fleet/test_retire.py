@@ -86,6 +86,14 @@ def test_certificates_and_host_keys_go(fleet: Fleet) -> None:
     assert (fleet.directory / "known_hosts").read_text() == "ams10 ssh-ed25519 BBBB\n"
 
 
+def test_hosts_that_stay_and_are_not_known_here_are_named(fleet: Fleet) -> None:
+    """Lost certificates would cut off hosts that are in service."""
+    (fleet.directory / "certificates").mkdir()
+    (fleet.directory / "certificates" / "sin1.pem").touch()
+    hosts, _ = retire.chosen(fleet, ["scl1"])
+    assert retire.strangers(fleet, hosts) == ["ams1"]
+
+
 class Playbooks:
     """Stands for Ansible: notes which steps were begun, and says how reconciling ends."""
 
