@@ -21,8 +21,8 @@ from strandline_collector.spool import Chunk, Position
 FindRun = Callable[[str, str], tuple[int, int]]  # (sensor, run) -> (run id, highest n stored)
 FindDay = Callable[[str], bool]  # YYYY-MM-DD -> can events of that day be stored?
 
-# A transaction of a backlog spans several chunks, since it writes each sighting once, however often it is counted. Twice as
-# many save one write in six, and cost 2.5 MB.
+# A transaction of a backlog spans several chunks, since it writes each sighting once, however often it is counted.
+# Twice as many save one write in six, and cost 2.5 MB.
 MAX_SIGHTINGS = 16_000
 MAX_DOUBTFUL = 4000
 MAX_REJECTS = 1000
