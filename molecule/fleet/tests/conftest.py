@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 import servers
 from clock import Clock, ticking
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long runs with ./strandline test --long only."""
+    if os.environ.get("STRANDLINE_TEST_TIER") != "long":
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="takes long: ./strandline test --long"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -17,7 +27,20 @@ def clock() -> Iterator[Clock]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def network(clock: Clock) -> None:
-    """The collector stands, and the packages are built, before a server is leased."""
-    code, said = servers.strandline("site", "-i", str(servers.INVENTORY), "--", "--limit", "collectors:builders")
-    assert code == 0, said[-3000:]
+def beginning(clock: Clock) -> Iterator[subprocess.Popen[str]]:
+    """The collector is being set up, while the first server is leased and things go wrong."""
+    process = servers.start(
+        "site", "-i", str(servers.INVENTORY), "--", "--limit", "collectors:builders", output=servers.BUILD / "site.log"
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            servers.kill(process)
+
+
+@pytest.fixture(scope="session")
+def network(beginning: subprocess.Popen[str]) -> None:
+    """The collector stands, and the packages are built."""
+    code = beginning.wait()
+    assert code == 0, (servers.BUILD / "site.log").read_text()[-3000:]

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -85,13 +86,17 @@ def environment() -> dict[str, str]:
     return kept | {"ANSIBLE_NOCOLOR": "1", "NO_COLOR": "1", "ANSIBLE_SSH_CONTROL_PATH_DIR": str(control)}
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
-    """Start ./strandline as the leader of a group of processes, so that all of it can be killed at once."""
-    return subprocess.Popen(
-        [str(ROOT / "strandline"), *arguments],
-        cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, start_new_session=True,
-    )  # fmt: skip
+def start(*arguments: str, output: Path | None = None) -> subprocess.Popen[str]:
+    """Start ./strandline as the leader of a group of processes, so that all of it can be killed at once.
+
+    What it says goes to a pipe, or to a file.
+    """
+    with output.open("w") if output else nullcontext(subprocess.PIPE) as where:
+        return subprocess.Popen(
+            [str(ROOT / "strandline"), *arguments],
+            cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, stdout=where, stderr=subprocess.STDOUT,
+            text=True, start_new_session=True,
+        )  # fmt: skip
 
 
 def strandline(*arguments: str) -> tuple[int, str]:

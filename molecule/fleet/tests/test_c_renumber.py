@@ -66,6 +66,7 @@ def test_everything_follows_and_history_stays_joined(inventory: Path) -> None:
     assert SENSOR2.address not in rules
 
 
+@pytest.mark.long
 def test_again_it_changes_nothing(inventory: Path) -> None:
     code, said = servers.strandline("renumber", "--yes", "-i", str(inventory), SENSOR2.name, SENSOR2.address, NEW)
     assert code == 0, said[-4000:]
