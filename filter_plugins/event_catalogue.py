@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ansible.errors import AnsibleFilterError
+
 PREFIX = ".ev."
 """In front of every field's name among syslog-ng's values, which have names of their own."""
 
@@ -292,12 +294,20 @@ def sensor_addresses(sensors: Iterable[Mapping[str, Any]]) -> list[str]:
     )
 
 
-def catalogue_listeners(catalogue: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Name, service and ports of each listener. What has no port is none: the sensor itself."""
+def catalogue_listeners(catalogue: Mapping[str, Any], names: Iterable[str] | None = None) -> list[dict[str, Any]]:
+    """Name, service and ports of the listeners, all or those named. What has no port is none: the sensor itself.
+
+    Raises AnsibleFilterError for a name that is no listener's.
+    """
+    known = {name: entry for name, entry in catalogue["listeners"].items() if entry["ports"]}
+    wanted = known if names is None else list(names)
+    for name in wanted:
+        if name not in known:
+            raise AnsibleFilterError(f"fleet_listeners: {name!r} is no listener; there are {', '.join(known)}")
     return [
         {"name": name, "unit": entry["unit"], "ports": entry["ports"]}
-        for name, entry in catalogue["listeners"].items()
-        if entry["ports"]
+        for name, entry in known.items()
+        if name in wanted
     ]
 
 

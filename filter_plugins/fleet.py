@@ -35,7 +35,7 @@ def fleet_peers(names: Iterable[str], hostvars: Mapping[str, Any], certificates_
 
 
 def pinned(peers: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """The certificates to pin for the peers, each with the name of its file: one for each peer, two while it changes."""
+    """The certificates to pin for the peers, each with its file's name: one for each peer, two while it changes."""
     files = []
     for peer in peers:
         for key, end in (("certificate", ".pem"), ("successor", ".next.pem")):

@@ -143,10 +143,17 @@ def result(sent: Iterable[Sent], rows: Iterable[Mapping[str, Any]]) -> tuple[Tab
     return table, failed
 
 
+def wanted_of(hosts: Sequence[Entry]) -> list[Probe]:
+    """A probe for each port of each listener that each of the sensors has, on each of its addresses."""
+    listeners = yaml.safe_load(CATALOGUE.read_text(encoding="utf-8"))["listeners"]
+    has = {host.name: host.listeners for host in hosts}
+    found = probes.probes({host.name: host.addresses for host in hosts}, listeners)
+    return [probe for probe in found if (some := has[probe.sensor]) is None or probe.listener in some]
+
+
 def canary(progress: Progress, inventory: str, hosts: Sequence[Entry]) -> bool:
     """Send the marked events, look for them, show a table; say whether every one came through. Raises StepFailed."""
-    listeners = yaml.safe_load(CATALOGUE.read_text(encoding="utf-8"))["listeners"]
-    wanted = probes.probes({host.name: host.addresses for host in hosts}, listeners)
+    wanted = wanted_of(hosts)
     began = time.time()
     with progress.step("canary", f"Send {len(wanted)} marked events through the listeners") as step:
         sent = send_all(wanted)

@@ -23,6 +23,8 @@ class Entry:
     """One of FUNCTIONS."""
     addresses: tuple[str, ...]
     admin_port: int
+    listeners: tuple[str, ...] | None = None
+    """Those that a sensor has; None for all that there are."""
 
 
 def entries(listing: Mapping[str, Any]) -> dict[str, Entry]:
@@ -34,7 +36,10 @@ def entries(listing: Mapping[str, Any]) -> dict[str, Entry]:
             own = variables.get(name, {})
             port = own.get("fleet_admin_port")
             addresses = tuple(str(address) for address in own.get("addresses", ()))
-            found.setdefault(name, Entry(name, function, addresses, port if isinstance(port, int) else 20022))
+            some = own.get("fleet_listeners")
+            listeners = tuple(map(str, some)) if isinstance(some, list) else None
+            admin_port = port if isinstance(port, int) else 20022
+            found.setdefault(name, Entry(name, function, addresses, admin_port, listeners))
     return found
 
 

@@ -43,6 +43,7 @@ ROLE_PREFIXES = (
     "tls_identity_",
     "verify_",
 )
+LISTENERS = ("ssh", "dns", "sip", "vnc")
 # The name becomes a certificate's CN, a directory at the collector and an Ansible host: RFC 1123 label, lower case.
 HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 CURRENCY = re.compile(r"[A-Z]{3}")
@@ -313,6 +314,18 @@ class _Checker:
             good.append(str(address))
         return tuple(good) if len(good) == len(value) else None
 
+    def listeners(self, node: CommentedMap, host: str) -> None:
+        """A host that has some of the listeners only."""
+        value = node.get("fleet_listeners", LISTENERS)
+        remedy = f"write some of {', '.join(LISTENERS)}, for example [ssh, sip], or leave it out for all of them"
+        if not isinstance(value, list | tuple) or not value:
+            said = f"{str(value)!r} is no list of listeners"
+            self.say(node, "fleet_listeners", host, "fleet_listeners", said, remedy)
+            return
+        for name in value:
+            if name not in LISTENERS:
+                self.say(node, "fleet_listeners", host, "fleet_listeners", f"{str(name)!r} is no listener", remedy)
+
     def host(self, name: str, node: Any, parent: CommentedMap, provider: str, file: Path) -> Host | None:
         """One leased host; None when any of it is wrong."""
         if not HOST_NAME.fullmatch(str(name)):
@@ -335,6 +348,7 @@ class _Checker:
             )
             return None
         self.keys(node, name, "", HOST_KEYS, (), ROLE_PREFIXES)
+        self.listeners(node, name)
         addresses = self.addresses(node, name)
         place = self.place(node, name)
         lease = self.lease(node, name)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -76,8 +75,7 @@ def last_events(databases: Mapping[str, Answer]) -> tuple[dict[str, float], str]
 
 def send_canary(progress: Progress, inventory: str, sensors: Sequence[Entry]) -> dict[str, Finding]:
     """Send marked events through every listener of the sensors and look for them; a finding for each sensor."""
-    listeners = yaml.safe_load(canary.CATALOGUE.read_text(encoding="utf-8"))["listeners"]
-    wanted = probes.probes({sensor.name: sensor.addresses for sensor in sensors}, listeners)
+    wanted = canary.wanted_of(sensors)
     with progress.step("canary", f"Send {len(wanted)} marked events through the listeners") as step:
         sent = canary.send_all(wanted)
         unsent = sum(bool(each.failure) for each in sent)

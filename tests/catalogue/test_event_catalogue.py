@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.errors import AnsibleFilterError
 from strandline_listeners import event as writer
 
 from filter_plugins import event_catalogue
@@ -159,3 +160,12 @@ def test_addresses_are_written_as_listeners_write_them() -> None:
     """An IPv6 address in the inventory may be written in any way."""
     sensors = [{"name": "b", "addresses": ["2001:DB8:0::9"]}, {"name": "a", "addresses": ["192.0.2.1", "192.0.2.2"]}]
     assert event_catalogue.sensor_addresses(sensors) == ["a 192.0.2.1", "a 192.0.2.2", "b 2001:db8::9"]
+
+
+def test_listeners_are_all_or_those_named() -> None:
+    catalogue = {"listeners": {"ssh": {"unit": "a", "ports": [{"port": 22}]}, "sensor": {"ports": []}}}
+    assert [each["name"] for each in event_catalogue.catalogue_listeners(catalogue)] == ["ssh"]
+    assert [each["name"] for each in event_catalogue.catalogue_listeners(catalogue, ["ssh"])] == ["ssh"]
+    for name in ("sensor", "smtp"):
+        with pytest.raises(AnsibleFilterError, match=f"'{name}' is no listener; there are ssh"):
+            event_catalogue.catalogue_listeners(catalogue, [name])

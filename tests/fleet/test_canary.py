@@ -13,6 +13,7 @@ from rich.console import Console
 
 from strandline_cli.fleet import canary
 from strandline_cli.fleet.canary import Sent
+from strandline_cli.fleet.listing import Entry
 from strandline_cli.fleet.probes import Probe
 
 HERE = "127.0.0.1"
@@ -111,3 +112,12 @@ def test_the_table_says_what_failed() -> None:
     assert "✔ received after 0.25 s" in text
     assert "✘ answered, and no event came" in text
     assert "✘ no answer, and its event came all the same" in text
+
+
+def test_a_sensor_is_asked_for_the_listeners_that_it_has() -> None:
+    every = Entry("ams1", "sensors", ("192.0.2.1",), 20022)
+    some = Entry("sin1", "sensors", ("192.0.2.2", "192.0.2.3"), 20022, ("sip",))
+    wanted = canary.wanted_of([every, some])
+    assert {probe.listener for probe in wanted if probe.sensor == "ams1"} == {"ssh", "dns", "sip", "vnc"}
+    rest = [(probe.listener, probe.address, probe.proto) for probe in wanted if probe.sensor == "sin1"]
+    assert sorted(rest) == [("sip", address, proto) for address in some.addresses for proto in ("tcp", "udp")]

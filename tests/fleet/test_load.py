@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
-from strandline_cli.fleet.load import load
+from strandline_cli.fleet.load import LISTENERS, load
 from strandline_cli.fleet.model import Fleet, Severity
 from tests.generate_fleet import write_fleet
 
@@ -40,6 +41,11 @@ def test_our_own_inventories_are_right(name: str) -> None:
     fleet = load(ROOT / "inventory" / name, TODAY)
     assert fleet.problems == ()
     assert len(list(fleet.hosts())) >= 2
+
+
+def test_the_listeners_are_those_of_the_catalogue() -> None:
+    catalogue = yaml.safe_load((ROOT / "files" / "catalogue" / "events.yml").read_text())["listeners"]
+    assert tuple(name for name, entry in catalogue.items() if entry["ports"]) == LISTENERS
 
 
 def test_a_generated_fleet_is_right(tmp_path: Path) -> None:
@@ -75,6 +81,14 @@ def test_a_generated_fleet_is_right(tmp_path: Path) -> None:
             "the oldest first",
         ),
         (r"status: active", "status: active, earlier: 20.00", "lease.earlier", "no list", "the oldest first"),
+        (
+            r"place: ",
+            "fleet_listeners: [ssh, smtp]\n          place: ",
+            "fleet_listeners",
+            "'smtp' is no",
+            "leave it out",
+        ),
+        (r"place: ", "fleet_listeners: all\n          place: ", "fleet_listeners", "'all' is no list", "[ssh, sip]"),
         (r"renews: [\d-]+", "renews: soon", "lease.renews", "'soon' is no date", "2027-03-01"),
         (r"status: active", "status: actve", "lease.status", "'actve' is unknown", "'active'"),
         (r"country: [^,]+", "country: UK", "place.country", "'UK' is no country", "ISO 3166"),

@@ -1,9 +1,10 @@
-"""python3 -m strandline_collector.reconcile begin | plan | conclude | account: what playbooks/reconcile.yml does here.
+"""python3 -m strandline_collector.reconcile begin | settle | plan | conclude | account: for playbooks/reconcile.yml.
 
 `begin` prints the database's time. Then the sensors are asked for their indexes. `plan --since TIME` reads {SENSOR:
 INDEX} from its standard input, waits for what is on its way, records what is lost, and prints {"account": the account
 before anything is sent again, "request": {SENSOR: {RUN: [[FIRST, LAST], ...]}}}. `conclude` waits again and prints the
-account, with each loss that was not told before. `account` prints the account as it is, as a table.
+account, with each loss that was not told before. `account` prints the account as it is, as a table. `settle` only waits
+for this host's own loader: for a collector that has not got the database.
 """
 
 from __future__ import annotations
@@ -55,6 +56,9 @@ def _work(options: argparse.Namespace, config: configuration.Config) -> Any:
         ledger = gaps.Ledger(connection)
         if options.what == "begin":
             return ledger.now()
+        if options.what == "settle":
+            gaps.settle(ledger, config, options.quiet, options.wait)
+            return ""
         if options.what == "plan":
             index = _read_index()
             ledger.state(index)
@@ -71,7 +75,7 @@ def _work(options: argparse.Namespace, config: configuration.Config) -> Any:
 def main(arguments: list[str] | None = None) -> int:
     """Command line; exit status 1 when it can't be done now, 2 when the configuration is wrong."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=["begin", "plan", "conclude", "account"])
+    parser.add_argument("what", choices=["begin", "settle", "plan", "conclude", "account"])
     parser.add_argument("--config", type=Path, default=Path("/etc/strandline/loader.yml"))
     parser.add_argument("--since", help="what `begin` printed")
     parser.add_argument("--days", type=int, default=8, help="how many days the account shows, today included")
