@@ -1,0 +1,224 @@
+"""The scenario's hosts, the known traffic, and the comparison of what was heard with what is in the database."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+ROOT = Path(__file__).resolve().parents[3]
+INVENTORY = ROOT / "molecule" / "faults" / "inventory"
+BUILD = ROOT / "build" / "molecule" / "faults"
+ACCOUNT = ROOT / "build" / "reconcile" / "account.json"
+PSQL = ["runuser", "-u", "postgres", "--", "psql", "--no-psqlrc", "--tuples-only", "--no-align", "--dbname=strandline"]
+SPOOL = "/var/spool/strandline/events"
+RAW = "/var/log/strandline/raw"
+PARSED = "/var/spool/strandline/parsed"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A host, entered past every door of its own."""
+
+    name: str
+    address: str
+
+    def run(self, *argv: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run a command in it."""
+        command = ["podman", "exec", self.name, *argv]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
+
+    def check(self, *argv: str, seconds: float = 60) -> str:
+        """Run a command that must succeed, and return what it prints."""
+        done = self.run(*argv, seconds=seconds)
+        assert done.returncode == 0, f"{self.name}: {shlex.join(argv)}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def file(self, path: str) -> Path:
+        """A file of it, seen from here."""
+        inspect = ["podman", "inspect", "--format", "{{.State.Pid}}", self.name]
+        pid = subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.strip()
+        return Path(f"/proc/{pid}/root") / path.lstrip("/")
+
+    def unit(self, verb: str, *units: str) -> None:
+        """systemctl."""
+        self.check("systemctl", verb, *units)
+
+    def kill(self, unit: str) -> None:
+        """SIGKILL to everything of a unit."""
+        self.check("systemctl", "kill", "--kill-whom=all", "--signal=SIGKILL", unit)
+
+    def power_off(self) -> None:
+        """As when the plug is pulled: nothing in it gets another instruction. What was written stays."""
+        subprocess.run(["podman", "kill", "--signal=KILL", self.name], check=True, capture_output=True)
+        subprocess.run(["podman", "wait", self.name], check=True, capture_output=True)
+
+    def power_on(self) -> None:
+        """Boot, and wait until every unit has started."""
+        subprocess.run(["podman", "start", self.name], check=True, capture_output=True)
+        poll(lambda: self.run("systemctl", "is-system-running").stdout.strip() in ("running", "degraded"), 60)
+
+
+COLLECTOR1 = Machine("flt-collector1", "198.19.160.10")
+COLLECTOR2 = Machine("flt-collector2", "198.19.160.11")
+COLLECTORS = [COLLECTOR1, COLLECTOR2]
+SCANNER = Machine("flt-scanner", "198.19.170.1")
+SENSORS = [Machine("flt-sensor1", "198.19.161.1"), Machine("flt-sensor2", "198.19.161.2")]
+DATABASE = "postgresql@17-main.service"
+SYSLOG = "syslog-ng.service"
+LOADER = "strandline-loader.service"
+
+Number = tuple[str, str, int]
+"""Sensor, run, number: what every event is known by."""
+LINE = re.compile(r'\[ev@32473 run="([^"]+)" n="([0-9]+)"\](?:.* call_id="([^"]*)")?')
+
+
+def strandline(*arguments: str) -> str:
+    """Run ./strandline with the operator's environment, not molecule's; it must succeed. Returns what it said."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("ANSIBLE_")}
+    done = subprocess.run(
+        [str(ROOT / "strandline"), *arguments],
+        cwd=ROOT, env=kept | {"ANSIBLE_NOCOLOR": "1", "NO_COLOR": "1"}, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def reconcile() -> dict[str, Any]:
+    """Have what is missing sent again; the account before and after."""
+    strandline("reconcile", "-i", str(INVENTORY))
+    document: dict[str, Any] = json.loads(ACCOUNT.read_text())
+    return document
+
+
+def poll(look: Callable[[], T], seconds: float, every: float = 0.5) -> T:
+    """Look again and again until what is seen is true, at most so long; return the last look."""
+    end = time.monotonic() + seconds
+    while not (seen := look()) and time.monotonic() < end:
+        time.sleep(every)
+    return seen
+
+
+def sql(query: str) -> list[Any]:
+    """The rows of a query that gives one JSON value for each."""
+    out = COLLECTOR1.check(*PSQL, "--set=ON_ERROR_STOP=1", f"--command={query}")
+    return [json.loads(line) for line in out.splitlines() if line]
+
+
+def numbered() -> dict[Number, str]:
+    """Every event in the sensors' spools, with its Call-ID where it has one."""
+    found = {}
+    for sensor in SENSORS:
+        for file in sensor.file(SPOOL).glob("2*.log"):
+            for line in file.read_text().splitlines():
+                match = LINE.search(line)
+                assert match, line
+                found[sensor.name, match[1], int(match[2])] = match[3] or ""
+    return found
+
+
+def stored() -> Counter[Number]:
+    """Every event in the database, and how often it is there."""
+    rows = sql(
+        "SELECT json_build_array(s.name, r.run, e.n) FROM strandline.event e JOIN strandline.run r ON r.id = e.run_id"
+        " JOIN strandline.sensor s ON s.id = r.sensor_id"
+    )
+    return Counter((name, run, n) for name, run, n in rows)
+
+
+def calls() -> Counter[str]:
+    """The Call-IDs in the database, and how often each is there."""
+    return Counter(sql("SELECT to_json(data->>'call_id') FROM strandline.event WHERE event = 'sip.request'"))
+
+
+class Traffic:
+    """Requests that go out until :meth:`stop`, and the client's own record of those that were answered."""
+
+    live: ClassVar[list[Traffic]] = []
+    """Those that nobody has stopped yet."""
+
+    def __init__(self, mark: str, rate: float = 60) -> None:
+        """Begin, at so many requests a second over all sensors."""
+        BUILD.mkdir(parents=True, exist_ok=True)
+        # Unlike that of any earlier run on the same hosts.
+        mark = self.mark = f"{mark}{time.time_ns() // 1_000_000:x}"
+        Traffic.live.append(self)
+        self._stop = f"/run/{mark}.stop"
+        SCANNER.check("rm", "-f", self._stop)
+        self._path = BUILD / f"{mark}.record"
+        with self._path.open("w") as record:
+            program = (Path(__file__).parent / "traffic.py").read_text()
+            addresses = [sensor.address for sensor in SENSORS]
+            self._client = subprocess.Popen(
+                ["podman", "exec", SCANNER.name, "python3", "-c", program, mark, str(rate), self._stop, *addresses],
+                stdout=record,
+            )
+
+    def answered(self) -> set[str]:
+        """The Call-IDs that were answered so far."""
+        return set(self._path.read_text().split())
+
+    def stop(self) -> set[str]:
+        """End it; the whole record."""
+        if self in Traffic.live:
+            Traffic.live.remove(self)
+        SCANNER.check("touch", self._stop)
+        assert self._client.wait(timeout=30) == 0
+        return self.answered()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of an outage."""
+
+    answered: set[str]
+    unnumbered: set[str]
+    """Answered, and in no spool: lost before it had a number."""
+    missing: set[Number]
+    """Numbered and not in the database, before anything was sent again."""
+    account: dict[str, Any]
+
+
+def quiet() -> None:
+    """Wait until nothing more comes into the database by itself."""
+    seen, since = -1, time.monotonic()
+    end = time.monotonic() + 90
+    while time.monotonic() < end and time.monotonic() - since < 4:
+        now = sum(stored().values())
+        if now != seen:
+            seen, since = now, time.monotonic()
+        if not set(numbered()) - set(stored()):
+            return
+        time.sleep(0.7)
+
+
+def conclude(traffic: Traffic) -> Outcome:
+    """End the traffic and compare: the account must name what is missing exactly, and nothing be missing after it."""
+    answered = traffic.stop()
+    quiet()
+    spools = numbered()
+    missing = set(spools) - set(stored())
+    account = reconcile()
+    assert account["before"]["missing"] == len(missing)
+    assert account["after"]["missing"] == 0
+    after = stored()
+    assert set(spools) - set(after) == set()
+    assert [number for number, times in after.items() if times > 1] == []
+    unnumbered = answered - set(spools.values())
+    lost = answered - set(calls())
+    assert lost == unnumbered
+    print(
+        f"{len(answered)} answered; {len(missing)} missing before they were sent again, 0 afterwards;"
+        f" {len(unnumbered)} lost before they had a number"
+    )
+    return Outcome(answered, unnumbered, missing, account)
