@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from machines import BUILD, fresh_inventory
+from hosts import BUILD, fresh_inventory
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

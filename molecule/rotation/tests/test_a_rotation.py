@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 import pytest
-from machines import (
+from hosts import (
     COLLECTOR,
     INVENTORY,
     PUBLISHER,
