@@ -163,7 +163,8 @@ def test_an_unfinished_line_is_not_waited_for(tmp_path: Path) -> None:
 def day(sensor: str, number: int, **values: int) -> account.Day:
     """A line of the account."""
     names = ("sent", "stored", "recovered", "rejected", "missing", "lost", "outlived", "unwritten", "duplicates")
-    return account.Day(sensor, date(2026, 11, number), *(values.get(name, 0) for name in names))
+    numbers: dict[str, Any] = {name: values.get(name, 0) for name in names}
+    return account.Day(sensor, date(2026, 11, number), **numbers)
 
 
 def test_the_account_as_people_read_it() -> None:

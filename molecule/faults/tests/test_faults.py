@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from containers import Machine, poll
 from world import (
     COLLECTOR1,
     COLLECTOR2,
@@ -21,12 +22,10 @@ from world import (
     SENSORS,
     SPOOL,
     SYSLOG,
-    Machine,
     Traffic,
     calls,
     conclude,
     numbered,
-    poll,
     quiet,
     reconcile,
     sql,

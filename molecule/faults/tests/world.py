@@ -3,69 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shlex
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
+
+from containers import PSQL, Machine, operators_environment
 
 ROOT = Path(__file__).resolve().parents[3]
 INVENTORY = ROOT / "molecule" / "faults" / "inventory"
 BUILD = ROOT / "build" / "molecule" / "faults"
 ACCOUNT = ROOT / "build" / "reconcile" / "account.json"
-PSQL = ["runuser", "-u", "postgres", "--", "psql", "--no-psqlrc", "--tuples-only", "--no-align", "--dbname=strandline"]
 SPOOL = "/var/spool/strandline/events"
 RAW = "/var/log/strandline/raw"
 PARSED = "/var/spool/strandline/parsed"
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Machine:
-    """A host, entered past every door of its own."""
-
-    name: str
-    address: str
-
-    def run(self, *argv: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
-        """Run a command in it."""
-        command = ["podman", "exec", self.name, *argv]
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
-
-    def check(self, *argv: str, seconds: float = 60) -> str:
-        """Run a command that must succeed, and return what it prints."""
-        done = self.run(*argv, seconds=seconds)
-        assert done.returncode == 0, f"{self.name}: {shlex.join(argv)}: {done.stdout}{done.stderr}"
-        return done.stdout
-
-    def file(self, path: str) -> Path:
-        """A file of it, seen from here."""
-        inspect = ["podman", "inspect", "--format", "{{.State.Pid}}", self.name]
-        pid = subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.strip()
-        return Path(f"/proc/{pid}/root") / path.lstrip("/")
-
-    def unit(self, verb: str, *units: str) -> None:
-        """systemctl."""
-        self.check("systemctl", verb, *units)
-
-    def kill(self, unit: str) -> None:
-        """SIGKILL to everything of a unit."""
-        self.check("systemctl", "kill", "--kill-whom=all", "--signal=SIGKILL", unit)
-
-    def power_off(self) -> None:
-        """As when the plug is pulled: nothing in it gets another instruction. What was written stays."""
-        subprocess.run(["podman", "kill", "--signal=KILL", self.name], check=True, capture_output=True)
-        subprocess.run(["podman", "wait", self.name], check=True, capture_output=True)
-
-    def power_on(self) -> None:
-        """Boot, and wait until every unit has started."""
-        subprocess.run(["podman", "start", self.name], check=True, capture_output=True)
-        poll(lambda: self.run("systemctl", "is-system-running").stdout.strip() in ("running", "degraded"), 60)
 
 
 COLLECTOR1 = Machine("flt-collector1", "198.19.160.10")
@@ -84,10 +38,9 @@ LINE = re.compile(r'\[ev@32473 run="([^"]+)" n="([0-9]+)"\](?:.* call_id="([^"]*
 
 def strandline(*arguments: str) -> str:
     """Run ./strandline with the operator's environment, not molecule's; it must succeed. Returns what it said."""
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("ANSIBLE_")}
     done = subprocess.run(
         [str(ROOT / "strandline"), *arguments],
-        cwd=ROOT, env=kept | {"ANSIBLE_NOCOLOR": "1", "NO_COLOR": "1"}, stdin=subprocess.DEVNULL,
+        cwd=ROOT, env=operators_environment(), stdin=subprocess.DEVNULL,
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -99,14 +52,6 @@ def reconcile() -> dict[str, Any]:
     strandline("reconcile", "-i", str(INVENTORY))
     document: dict[str, Any] = json.loads(ACCOUNT.read_text())
     return document
-
-
-def poll(look: Callable[[], T], seconds: float, every: float = 0.5) -> T:
-    """Look again and again until what is seen is true, at most so long; return the last look."""
-    end = time.monotonic() + seconds
-    while not (seen := look()) and time.monotonic() < end:
-        time.sleep(every)
-    return seen
 
 
 def sql(query: str) -> list[Any]:

@@ -4,49 +4,20 @@ from __future__ import annotations
 
 import os
 import secrets
-import shlex
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+
+from containers import PSQL, Machine, operators_environment, poll
 
 ROOT = Path(__file__).resolve().parents[3]
 SCENARIO = ROOT / "molecule" / "rotation"
 BUILD = ROOT / "build" / "molecule" / "rotation"
 INVENTORY = BUILD / "inventory"
 """A copy of the scenario's inventory: the verbs change it."""
-PSQL = ["runuser", "-u", "postgres", "--", "psql", "--no-psqlrc", "--tuples-only", "--no-align", "--dbname=strandline"]
 TLS = "/etc/strandline/tls"
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Machine:
-    """A host, entered past every door of its own."""
-
-    name: str
-    address: str
-
-    def run(self, *argv: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
-        """Run a command in it."""
-        command = ["podman", "exec", self.name, *argv]
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
-
-    def check(self, *argv: str, seconds: float = 60) -> str:
-        """Run a command that must succeed, and return what it prints."""
-        done = self.run(*argv, seconds=seconds)
-        assert done.returncode == 0, f"{self.name}: {shlex.join(argv)}: {done.stdout}{done.stderr}"
-        return done.stdout
-
-    def file(self, path: str) -> Path:
-        """A file of it, seen from here: faster than any command."""
-        inspect = ["podman", "inspect", "--format", "{{.State.Pid}}", self.name]
-        pid = subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.strip()
-        return Path(f"/proc/{pid}/root") / path.lstrip("/")
 
 
 COLLECTOR = Machine("rot-collector", "198.19.128.10")
@@ -56,18 +27,12 @@ SENSORS = [Machine(f"rot-sensor{n}", f"198.19.129.{n}") for n in range(1, 6)]
 ROTATED = [*SENSORS, COLLECTOR, PUBLISHER]
 
 
-def environment() -> dict[str, str]:
-    """The operator's environment: the repository's own configuration, not molecule's."""
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("ANSIBLE_")}
-    return kept | {"ANSIBLE_NOCOLOR": "1", "NO_COLOR": "1"}
-
-
 def start(*arguments: str) -> subprocess.Popen[str]:
     """Start ./strandline as the leader of a group of processes, so that all of it can be killed at once."""
     return subprocess.Popen(
         [str(ROOT / "strandline"), *arguments],
-        cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, start_new_session=True,
+        cwd=ROOT, env=operators_environment(), stdin=subprocess.DEVNULL, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
 
 
@@ -98,14 +63,6 @@ def fresh_inventory() -> None:
         held = machine.run("cat", f"{TLS}/cert.pem")
         if held.returncode == 0:
             (INVENTORY / "certificates" / f"{machine.name}.pem").write_text(held.stdout)
-
-
-def poll(look: Callable[[], T], seconds: float, every: float = 0.5) -> T:
-    """Look again and again until what is seen is true, at most so long; return the last look."""
-    end = time.monotonic() + seconds
-    while not (seen := look()) and time.monotonic() < end:
-        time.sleep(every)
-    return seen
 
 
 class Traffic:

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 
 import pytest
+from containers import Machine, poll
 from hosts import (
     COLLECTOR,
     INVENTORY,
@@ -14,11 +15,9 @@ from hosts import (
     ROTATED,
     SENSORS,
     TLS,
-    Machine,
     Traffic,
     handshake,
     kill,
-    poll,
     start,
     strandline,
 )

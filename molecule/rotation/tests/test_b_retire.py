@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import pytest
 import yaml
-from hosts import COLLECTOR, INVENTORY, SENSORS, TLS, Machine, Traffic, handshake, poll, sql, start, strandline
+from containers import Machine, poll
+from hosts import COLLECTOR, INVENTORY, SENSORS, TLS, Traffic, handshake, sql, start, strandline
 
 VANISHED, ANSWERING = SENSORS[2], SENSORS[3]
 OTHERS = [SENSORS[0], SENSORS[1], SENSORS[4]]

@@ -1,0 +1,73 @@
+"""The scenarios' hosts as their tests see them: containers on this machine, entered past every door of their own."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+PSQL = ["runuser", "-u", "postgres", "--", "psql", "--no-psqlrc", "--tuples-only", "--no-align", "--dbname=strandline"]
+"""Asks the database, on the host that has it."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A host by its container's name, with its first address."""
+
+    name: str
+    address: str
+
+    def run(self, *argv: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run a command in it."""
+        command = ["podman", "exec", self.name, *argv]
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
+
+    def check(self, *argv: str, seconds: float = 60) -> str:
+        """Run a command that must succeed, and return what it prints."""
+        done = self.run(*argv, seconds=seconds)
+        assert done.returncode == 0, f"{self.name}: {shlex.join(argv)}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def file(self, path: str) -> Path:
+        """A file of it, seen from here: faster than any command."""
+        inspect = ["podman", "inspect", "--format", "{{.State.Pid}}", self.name]
+        pid = subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.strip()
+        return Path(f"/proc/{pid}/root") / path.lstrip("/")
+
+    def unit(self, verb: str, *units: str) -> None:
+        """Have systemd start, stop or restart units."""
+        self.check("systemctl", verb, *units)
+
+    def kill(self, unit: str) -> None:
+        """SIGKILL to everything of a unit."""
+        self.check("systemctl", "kill", "--kill-whom=all", "--signal=SIGKILL", unit)
+
+    def power_off(self) -> None:
+        """As when the plug is pulled: nothing in it gets another instruction. What was written stays."""
+        subprocess.run(["podman", "kill", "--signal=KILL", self.name], check=True, capture_output=True)
+        subprocess.run(["podman", "wait", self.name], check=True, capture_output=True)
+
+    def power_on(self) -> None:
+        """Boot, and wait until every unit has started."""
+        subprocess.run(["podman", "start", self.name], check=True, capture_output=True)
+        poll(lambda: self.run("systemctl", "is-system-running").stdout.strip() in ("running", "degraded"), 60)
+
+
+def operators_environment() -> dict[str, str]:
+    """The environment for ./strandline: the repository's own configuration of Ansible, not molecule's."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("ANSIBLE_")}
+    return kept | {"ANSIBLE_NOCOLOR": "1", "NO_COLOR": "1"}
+
+
+def poll(look: Callable[[], T], seconds: float, every: float = 0.5) -> T:
+    """Look again and again until what is seen is true, at most so long; return the last look."""
+    end = time.monotonic() + seconds
+    while not (seen := look()) and time.monotonic() < end:
+        time.sleep(every)
+    return seen
