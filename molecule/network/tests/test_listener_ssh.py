@@ -412,7 +412,9 @@ def test_what_opens_debians_sshd_opens_nothing_here(client: Client, stock: Machi
     argv = [*askpass, *SSH, "-o", f"PreferredAuthentications={method}"]
     opened = stock.run(*argv, "-p", "20222", "victim@127.0.0.1", "echo", "in")
     assert opened.stdout == "in\n", opened.stderr
-    refused = stock.run(*argv, "-p", "22", f"victim@{client.address}", "echo", "in")
+    # From another address of the host: what comes from the address that it goes to is the heartbeat's, and no event.
+    away = f"BindAddress={stock.addresses[0]}"
+    refused = stock.run(*argv, "-o", away, "-p", "22", f"victim@{client.address}", "echo", "in")
     assert (refused.returncode, refused.stdout) == (255, "")
     assert "Permission denied" in refused.stderr
     name = "ssh.key" if method == "publickey" else "ssh.password"
