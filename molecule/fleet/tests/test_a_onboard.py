@@ -77,7 +77,7 @@ def test_bare_servers_and_an_unlucky_one_become_sensors_in_one_run() -> None:
     with watching_processes() as seen:
         code, said = servers.strandline(*servers.onboard(ALL))
     assert code == 0, said[-4000:]
-    # How long it took is printed and not judged: that depends on what else the machine does. Three minutes are the goal.
+    # How long it took is printed and not judged: it depends on what else the machine does. Three minutes are the goal.
     assert re.search(r"^From bare servers to their first events in PostgreSQL: \d+:\d\d\.$", said, re.MULTILINE), said
     print("\n".join(["", *said.splitlines()[-25:]]))
     assert not seen
