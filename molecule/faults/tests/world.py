@@ -138,7 +138,7 @@ def quiet() -> None:
     """Wait until nothing more comes into the database by itself."""
     seen, since = -1, time.monotonic()
     end = time.monotonic() + 90
-    while time.monotonic() < end and time.monotonic() - since < 4:
+    while time.monotonic() < end and time.monotonic() - since < 8:
         now = sum(stored().values())
         if now != seen:
             seen, since = now, time.monotonic()
