@@ -215,3 +215,24 @@ def test_a_wrong_configuration_is_refused(
     assert run(tmp_path, **{"keep_days": 1, **entry}) == 2
     assert capsys.readouterr().err.startswith("<3>")
     assert path.exists()
+
+
+def test_the_numbers_of_what_is_removed_are_remembered(tmp_path: Path) -> None:
+    spool = tmp_path / "spool"
+    spool.mkdir(exist_ok=True)
+    head = "<134>1 2020-01-01T00:00:00.000000+00:00 ams1 strandline-ssh 7 - "
+    (spool / "2020-01-01.0.log").write_text("".join(f'{head}[ev@32473 run="r" n="{n}"] event\n' for n in (1, 2, 3)))
+    memory = tmp_path / "runs.json"
+    assert run(tmp_path, keep_days=7, runs=str(memory)) == 0
+    assert not list(spool.iterdir())
+    assert json.loads(memory.read_text()) == {"r": {"last": 3, "days": {"2020-01-01": [1, 3, 3]}}}
+
+
+def test_a_memory_that_cannot_be_written_keeps_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spool = tmp_path / "spool"
+    spool.mkdir(exist_ok=True)
+    (spool / "2020-01-01.0.log").write_text("x\n")
+    assert run(tmp_path, keep_days=7, runs=str(tmp_path / "nowhere" / "runs.json")) == 1
+    assert not list(spool.iterdir())
+    assert "its numbers are not remembered" in capsys.readouterr().err
+    assert run(tmp_path, keep_days=7, runs="relative.json") == 2

@@ -77,9 +77,10 @@ def test_an_index_is_read() -> None:
         (["runs"], {"a b": INDEX["runs"][RUN]}),
         (["runs"], {f"r{i}": INDEX["runs"][RUN] for i in range(10_001)}),
         (["runs", RUN], None),
-        (["runs", RUN, "last"], 10),
+        (["runs", RUN, "last"], 8),  # the ranges end with 9
+        (["runs", RUN, "last"], 0),
         (["runs", RUN, "last"], 2**70),
-        (["runs", RUN, "ranges"], []),
+        (["runs", RUN, "ranges"], 9),
         (["runs", RUN, "ranges"], [[0, 9]]),
         (["runs", RUN, "ranges"], [[9, 1]]),
         (["runs", RUN, "ranges"], [[1, 9, 9]]),
@@ -198,3 +199,19 @@ def test_the_account_as_people_read_it() -> None:
     assert document["missing"] == 1
     assert json.loads(json.dumps(document))["days"][0]["day"] == "2026-11-24"
     assert account.document([], [])["text"][-1].split() == ["all", *"00000000000"]
+
+
+def test_an_index_of_a_run_that_was_pruned() -> None:
+    """The last number may stand above what is left, and nothing at all may be left."""
+    entry = {"last": 12, "ranges": [[4, 9]], "days": {}}
+    assert parse_index("ams1", {"runs": {RUN: entry}}) == {RUN: Stated(12, [(4, 9)], {})}
+    assert parse_index("ams1", {"runs": {RUN: entry | {"ranges": []}}}) == {RUN: Stated(12, [], {})}
+
+
+def test_what_was_pruned_in_front_and_behind_has_outlived_the_spool() -> None:
+    run = Run(1, "ams1", RUN, 12, old=True)
+    found = decide([(1, 3), (5, 5), (7, 8), (10, 12)], run, Stated(12, [(4, 4), (6, 9)]))
+    assert found == Decision([(7, 8)], {"outlived": [(1, 3), (10, 12)], "unwritten": [(5, 5)]})
+    assert decide([(1, 12)], run, Stated(12, [])) == Decision([], {"outlived": [(1, 12)]})
+    # What came after the index was made is nobody's loss yet.
+    assert decide([(10, 15)], run, Stated(12, [(1, 9)])) == Decision([], {"outlived": [(10, 12)]})

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from strandline_forwarding import ranges, replay, spool
+from strandline_forwarding import ranges, removed, replay, spool
 
 RUN = "1764036738123456-9f3a"
 NEXT = "1764036739000000-00aa"
@@ -106,7 +106,7 @@ def test_the_index_grows_with_the_spool(sensor: Sensor, monkeypatch: pytest.Monk
         return lines_from(path, offset)
 
     monkeypatch.setattr(spool, "lines_from", count)
-    answer = replay.describe(sensor.index())
+    answer = replay.describe(sensor.index(), {})
     assert answer["runs"][RUN] == {
         "last": 8,
         "ranges": [(1, 8)],
@@ -189,3 +189,34 @@ def test_a_wrong_request(
 def test_a_missing_spool_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert replay.main(["index", "--spool", str(tmp_path / "none"), "--state", str(tmp_path / "state")]) == 1
     assert "none: No such file" in capsys.readouterr().err
+
+
+def test_what_the_pruner_removes_is_still_stated(tmp_path: Path) -> None:
+    """Of one run the end is gone, of another one everything, and nobody had asked for an index before."""
+    folder, memory = tmp_path / "spool", tmp_path / "pruned-runs.json"
+    folder.mkdir()
+    first, second = folder / "2026-11-24.0.log", folder / "2026-11-25.1.log"
+    first.write_bytes(b"".join([line(1), line(2), line(1, NEXT, "2026-11-24"), b"no line of ours\n"]))
+    second.write_bytes(b"".join([line(3), line(4), line(5)[:-9]]))
+    removed.note(memory, second)
+    second.unlink()
+    index = spool.Index(folder)
+    index.refresh()
+    found = replay.describe(index, removed.load(memory))["runs"]
+    assert (found[RUN]["last"], found[RUN]["ranges"]) == (4, [(1, 2)])
+    assert found[RUN]["days"] == {"2026-11-25": [1, 4, 4]}
+    removed.note(memory, first)
+    first.unlink()
+    index.refresh()
+    found = replay.describe(index, removed.load(memory))["runs"]
+    assert {run: (entry["last"], entry["ranges"]) for run, entry in found.items()} == {RUN: (4, []), NEXT: (1, [])}
+
+
+def test_the_pruners_memory_is_bounded_and_a_broken_one_begins_anew(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(removed, "MAX_RUNS", 2)
+    memory, file = tmp_path / "pruned-runs.json", tmp_path / "2026-11-25.0.log"
+    memory.write_text("[broken")
+    for run in ("1000-a", "3000-c", "2000-b"):
+        file.write_bytes(line(7, run))
+        removed.note(memory, file)
+    assert sorted(removed.load(memory)) == ["2000-b", "3000-c"]

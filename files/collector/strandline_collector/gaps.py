@@ -45,6 +45,7 @@ class Stated:
     """What a sensor said of one run."""
 
     last: int
+    """The last number that there ever was in the spool; above the ranges when what followed them was pruned."""
     ranges: Ranges
     days: dict[str, tuple[int, int]] = field(default_factory=dict)
 
@@ -77,7 +78,7 @@ def parse_index(sensor: str, tree: Any) -> dict[str, Stated]:
                 raise ValueError(f"{run!r} is no run")
             ranges = normal(_pair(*one) for one in entry["ranges"])
             last = _number(entry["last"])
-            if not ranges or ranges[-1][1] != last:
+            if ranges and ranges[-1][1] > last:
                 raise ValueError(f"run {run}: its last number is not {last}")
             days = {}
             for day, (first, end, _) in entry["days"].items():
@@ -123,8 +124,9 @@ def decide(gaps: Ranges, run: Run, stated: Stated | None) -> Decision:
     # What is behind the last number was written after the index was made.
     decidable = common(gaps, [(1, stated.last)])
     gone = without(decidable, stated.ranges)
-    head = [(1, stated.ranges[0][0] - 1)] if stated.ranges[0][0] > 1 else []
-    lost = {"outlived": common(gone, head), "unwritten": without(gone, head)}
+    # In front of what is left and behind it: once in the spool, and removed. Between: never written.
+    left = [(stated.ranges[0][0], stated.ranges[-1][1])] if stated.ranges else []
+    lost = {"outlived": without(gone, left), "unwritten": common(gone, left)}
     return Decision(common(decidable, stated.ranges), {reason: some for reason, some in lost.items() if some})
 
 

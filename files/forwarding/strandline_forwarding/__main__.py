@@ -1,12 +1,13 @@
 """python3 -m strandline_forwarding CONFIGURATION [--check]: one round over the directories of the configuration.
 
 The configuration is a JSON object: {"account": FILE, "directories": [{"path": DIRECTORY, "keep_days": 7, ...}]},
-with the names of policy.Bounds and keeper.Directory.
+with the names of policy.Bounds and keeper.Directory; "runs" names the file in which removed numbers are remembered.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import sys
 from dataclasses import fields
@@ -14,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from . import keeper, policy
+from . import keeper, policy, removed
 
 
 class ConfigurationError(Exception):
@@ -25,7 +26,7 @@ def directory(entry: dict[str, Any]) -> keeper.Directory:
     """One directory of the configuration. Raises ConfigurationError."""
     numbers = {field.name for field in fields(policy.Bounds)}
     switches = {"release", "count_lines"}
-    unknown = sorted(set(entry) - numbers - switches - {"path", "reopen"})
+    unknown = sorted(set(entry) - numbers - switches - {"path", "reopen", "runs"})
     if unknown:
         raise ConfigurationError(f"unknown: {', '.join(unknown)}")
     if not isinstance(entry.get("path"), str) or not entry["path"].startswith("/"):
@@ -39,9 +40,16 @@ def directory(entry: dict[str, Any]) -> keeper.Directory:
     reopen = entry.get("reopen", [])
     if not isinstance(reopen, list) or not all(isinstance(word, str) for word in reopen):
         raise ConfigurationError("reopen must be a list of words")
+    runs = entry.get("runs")
+    if runs is not None and not (isinstance(runs, str) and runs.startswith("/")):
+        raise ConfigurationError("runs must be an absolute path")
     bounds = policy.Bounds(**{name: entry[name] for name in numbers & set(entry)})
     return keeper.Directory(
-        Path(entry["path"]), bounds, reopen=tuple(reopen), **{name: entry[name] for name in switches & set(entry)}
+        Path(entry["path"]),
+        bounds,
+        reopen=tuple(reopen),
+        before_removal=functools.partial(removed.note, Path(runs)) if runs else None,
+        **{name: entry[name] for name in switches & set(entry)},
     )
 
 

@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +30,8 @@ class Directory:
     """A command that makes the writer open its files anew. Without one, a file in use is never removed."""
     count_lines: bool = False
     """Count the lines of what is removed: on a sensor, a line is an event."""
+    before_removal: Callable[[Path], None] | None = None
+    """Called with each file that is about to be removed. What it can't do (OSError) is said, and keeps no file."""
 
 
 @dataclass
@@ -156,6 +159,11 @@ def keep(directory: Directory, account: Account, now: datetime) -> list[str]:
             break
         try:
             lines = lines_of(path) if directory.count_lines and not step.file.compressed else None
+            if directory.before_removal is not None:
+                try:
+                    directory.before_removal(path)
+                except OSError as error:
+                    failures.append(f"{error.filename or path}: {error.strerror}: its numbers are not remembered")
             remove(path, directory, step.in_use)
         except FileNotFoundError:
             continue

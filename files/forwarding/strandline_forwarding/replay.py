@@ -1,10 +1,11 @@
 """python3 -m strandline_forwarding.replay index | resend: what the spool holds, and lines of it sent once more.
 
 `index` prints a JSON object: {"runs": {RUN: {"last": N, "ranges": [[FIRST, LAST], ...], "days": {DAY: [FIRST, LAST,
-LINES]}}}}. `resend` reads {RUN: [[FIRST, LAST], ...]} from its standard input, sends exactly these lines to syslog-ng's
-replay socket, byte for byte, and prints {"asked": numbers, "sent": lines, "lacking": numbers that the spool does not
-hold, "stopped": what went wrong or null}. The lines go the way of any other line; whether they arrived the numbers in
-the collector's database tell, not this program.
+LINES]}}}}; "last" is above the ranges when the pruner took what followed them. `resend` reads {RUN: [[FIRST, LAST],
+...]} from its standard input, sends exactly these lines to syslog-ng's replay socket, byte for byte, and prints
+{"asked": numbers, "sent": lines, "lacking": numbers that the spool does not hold, "stopped": what went wrong or null}.
+The lines go the way of any other line; whether they arrived the numbers in the collector's database tell, not this
+program.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ import json
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from . import spool
+from . import removed, spool
 from .ranges import Ranges, coarse, contains, normal, overlap, size
 
 SPOOL = Path("/var/spool/strandline/events")
 STATE = Path("/var/lib/strandline/spool-index.json")
+PRUNED = Path("/var/lib/strandline/pruned-runs.json")
 SOCKET = Path("/run/strandline-replay/socket")
 MAX_RANGES = 20_000
 """Of one run, in the index. A spool with more holes is described as if the smallest ones were none."""
@@ -38,12 +41,17 @@ class Stopped(Exception):
     """The socket takes no more; the text says why."""
 
 
-def describe(index: spool.Index) -> dict[str, Any]:
-    """The index as it is printed."""
+def describe(index: spool.Index, gone: Mapping[str, removed.Removed]) -> dict[str, Any]:
+    """The index as it is printed: of each run the last number that there ever was, and the ranges that are left."""
+    runs = index.runs()
+    lasts = {run: held.ranges[-1][1] for run, held in runs.items()}
+    for run, removed_ in gone.items():
+        lasts[run] = max(lasts.get(run, 0), removed_.last)
+        runs.setdefault(run, spool.Held()).add(spool.Held(days=removed_.days))
     return {
         "runs": {
-            run: {"last": held.ranges[-1][1], "ranges": coarse(held.ranges, MAX_RANGES), "days": held.days}
-            for run, held in sorted(index.runs().items())
+            run: {"last": lasts[run], "ranges": coarse(held.ranges, MAX_RANGES), "days": held.days}
+            for run, held in sorted(runs.items())
         }
     }
 
@@ -146,6 +154,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("what", choices=["index", "resend"])
     parser.add_argument("--spool", type=Path, default=SPOOL)
     parser.add_argument("--state", type=Path, default=STATE, help="where to keep what was learned")
+    parser.add_argument("--pruned", type=Path, default=PRUNED, help="what the pruner remembers of what it removed")
     parser.add_argument("--socket", type=Path, default=SOCKET)
     parser.add_argument("--rate", type=float, default=3000, help="lines a second at most")
     options = parser.parse_args(arguments)
@@ -159,7 +168,7 @@ def main(arguments: list[str] | None = None) -> int:
             # A full disk: the next time everything is read anew.
             print(f"{options.state}: {error.strerror}", file=sys.stderr)
         if options.what == "index":
-            answer = describe(index)
+            answer = describe(index, removed.load(options.pruned))
         else:
             answer = resend(index, wanted, Sender(options.socket, max(1.0, options.rate)))
     except RequestError as error:

@@ -212,10 +212,6 @@ def test_a_sensor_without_room_for_its_spool_keeps_what_comes_until_there_is_roo
     assert outcome.unnumbered == set()
 
 
-@pytest.mark.xfail(
-    reason="a run of which the last numbers were pruned before any index had named them is not known to be lost",
-    strict=False,
-)
 def test_what_the_spool_had_to_give_up_is_known_to_be_lost_to_the_last_event() -> None:
     """The oldest goes first. What syslog-ng had read before would still go out: only a restart makes it a loss."""
     before = lost("outlived")
