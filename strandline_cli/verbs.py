@@ -14,7 +14,7 @@ import click
 from strandline_cli import builder, galaxy, paths, podman
 from strandline_cli.errors import Refusal
 from strandline_cli.fleet.read import fleet_of
-from strandline_cli.progress import Progress
+from strandline_cli.progress import Progress, Step, ansible_task
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,21 @@ def inventory_path(named: str) -> str:
 def ansible_playbook(playbook: Path, inventories: Sequence[str], extra: Sequence[str] = ()) -> list[str]:
     """Return the command that runs a playbook on inventories."""
     return ["ansible-playbook", *(f"--inventory={inventory}" for inventory in inventories), str(playbook), *extra]
+
+
+def play(
+    step: Step, playbook: Path, inventories: Sequence[str], extra: Sequence[str] = (), *, check: bool = True
+) -> int:
+    """Run a playbook as a part of a step, whose progress line shows the task reached; return its exit code.
+
+    Raises StepFailed when ``check`` is set and it fails.
+    """
+    return step.run(
+        ansible_playbook(playbook, inventories, extra),
+        watch=ansible_task,
+        env={"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"},
+        check=check,
+    )
 
 
 def prepare_ansible(progress: Progress) -> None:

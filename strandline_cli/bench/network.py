@@ -10,16 +10,15 @@ from typing import Any
 
 import yaml
 
-from strandline_cli import checks, galaxy, host, paths, podman, verbs
+from strandline_cli import checks, paths, podman, ready, verbs
 from strandline_cli.bench import certificates
 from strandline_cli.images import base, derived
-from strandline_cli.progress import Progress, Step, ansible_task
+from strandline_cli.progress import Progress, Step
 
 FILES = paths.ROOT / "files" / "bench"
 BUILD = paths.BUILD / "bench"
 INVENTORY = BUILD / "inventory"
 OURS, ARTICLE, SENDER = "bench-collector", "bench-article", "bench-sender"
-QUIET = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
 AREA = "/root/bench"
 ARTICLE_TLS = "/etc/strandline-bench/tls"
 
@@ -32,7 +31,7 @@ def addresses(group: str) -> dict[str, str]:
 
 def playbook(step: Step, name: Path, *extra: str) -> None:
     """Run a playbook on the bench's inventory."""
-    step.run(verbs.ansible_playbook(name, [str(INVENTORY)], extra), watch=ansible_task, env=QUIET)
+    verbs.play(step, name, [str(INVENTORY)], extra)
 
 
 def inside(step: Step, container: str, *argv: str) -> None:
@@ -56,10 +55,7 @@ def up_ours(progress: Progress, others: tuple[str, ...] = ()) -> None:
 
     Other groups' containers are started with it. Raises StepFailed.
     """
-    with progress.step("packages", "Install what this machine lacks") as step:
-        host.install_packages(step)
-    with progress.step("collections", "Unpack Ansible's collections") as step:
-        galaxy.ensure(step)
+    ready.for_containers(progress)
     with progress.step("images", "Build the images") as step:
         base_image = base.ensure(step)
         if "articles" in others:

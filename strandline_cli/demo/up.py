@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import time
 
-from strandline_cli import checks, galaxy, host, paths, podman, verbs
+from strandline_cli import checks, paths, podman, ready, verbs
 from strandline_cli.demo import network, publish, scan, settle, summary
 from strandline_cli.demo.network import Network
 from strandline_cli.images import base, derived
-from strandline_cli.progress import Progress, Step, ansible_task
-
-UNCOLOURED = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
+from strandline_cli.progress import Progress, Step
 
 
 def up(progress: Progress) -> None:
@@ -20,27 +18,16 @@ def up(progress: Progress) -> None:
     podman.prepare_environment()
     net = network.load()
     checks.require(checks.of_demo(net))
-    with progress.step("packages", "Install what this machine lacks") as step:
-        host.install_packages(step)
-    with progress.step("collections", "Unpack Ansible's collections") as step:
-        galaxy.ensure(step)
+    ready.for_containers(progress)
     with progress.step("base-image", "Build the Debian 13 image that every host starts from") as step:
         base_image = base.ensure(step)
     with progress.step("scanner-image", "Build the scanner's image, with the clients it plays") as step:
         derived.ensure_scanner(step, base_image)
     with progress.step("hosts", f"Start {len(net.hosts)} hosts as containers") as step:
         admin_key(step)
-        step.run(
-            verbs.ansible_playbook(paths.SHARED / "create.yml", [str(paths.DEMO_INVENTORY)]),
-            watch=ansible_task,
-            env=UNCOLOURED,
-        )
+        verbs.play(step, paths.SHARED / "create.yml", [str(paths.DEMO_INVENTORY)])
     with progress.step("site", "Build our packages and provision the hosts with the playbook site.yml") as step:
-        step.run(
-            verbs.ansible_playbook(paths.PLAYBOOKS / "site.yml", [str(paths.DEMO_INVENTORY)]),
-            watch=ansible_task,
-            env=UNCOLOURED,
-        )
+        verbs.play(step, paths.PLAYBOOKS / "site.yml", [str(paths.DEMO_INVENTORY)])
     after(progress, net)
     summary.show(net, time.monotonic() - began)
 

@@ -24,7 +24,7 @@ from strandline_cli.fleet import listing, probes
 from strandline_cli.fleet.listing import Entry
 from strandline_cli.fleet.probes import Probe
 from strandline_cli.fleet.read import fleet_of
-from strandline_cli.progress import Progress, ansible_task
+from strandline_cli.progress import Progress
 
 TIMEOUT = 5.0  # seconds for a connection and for each answer
 TRIES = 3  # datagrams, each sent only when the one before stayed without an answer
@@ -108,12 +108,8 @@ def look(
         }
         variables.write_text(json.dumps(wanted))
         with progress.step("database", "Wait until the database holds the events") as step:
-            code = step.run(
-                verbs.ansible_playbook(paths.PLAYBOOKS / "canary.yml", [inventory], [f"--extra-vars=@{variables}"]),
-                watch=ansible_task,
-                env={"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"},
-                check=False,
-            )
+            extra = [f"--extra-vars=@{variables}"]
+            code = verbs.play(step, paths.PLAYBOOKS / "canary.yml", [inventory], extra, check=False)
             found = sorted(Path(directory).glob("*.json"))
             step.check(bool(found), f"no collector could be asked (ansible-playbook ended with {code})")
             return [row for file in found for row in probes.rows_of(file.read_text())], time.time()

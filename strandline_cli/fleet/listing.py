@@ -12,6 +12,7 @@ from strandline_cli.errors import Refusal
 
 FUNCTIONS = ("sensors", "collectors", "publishers")
 """Groups whose hosts are leased and onboarded."""
+REMEDY = "Mend it, or compare it with inventory/example."
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,12 @@ def entries(listing: Mapping[str, Any]) -> dict[str, Entry]:
 
 def of(inventory: str) -> dict[str, Entry]:
     """Ask Ansible for an inventory's hosts. Raises Refusal when it can't be read."""
-    remedy = "Mend it, or compare it with inventory/example."
-    return entries(inventory_.listing([inventory], inventory, remedy))
+    return entries(inventory_.listing([inventory], inventory, REMEDY))
+
+
+def builders(inventory: str) -> list[str]:
+    """Ask Ansible for the hosts that build our packages. Raises Refusal when the inventory can't be read."""
+    return members(inventory_.listing([inventory], inventory, REMEDY), "builders")
 
 
 def chosen(hosts: Mapping[str, Entry], names: Sequence[str], among: Iterable[str] = FUNCTIONS) -> list[Entry]:

@@ -23,10 +23,9 @@ from strandline_cli.fleet.canary import TABLE_WIDTH
 from strandline_cli.fleet.former import former_leases
 from strandline_cli.fleet.model import Fleet, Host
 from strandline_cli.fleet.read import fleet_of
-from strandline_cli.progress import Progress, ansible_task
+from strandline_cli.progress import Progress
 
 RETIRE = verbs.PlaybookVerb("retire", "End the service of a host, or of everything leased from a provider.")
-QUIET = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
 
 
 def chosen(fleet: Fleet, names: Sequence[str]) -> tuple[list[Host], list[str]]:
@@ -104,12 +103,7 @@ class Retirement:
         variables: Mapping[str, object] = {"retire_hosts": list(names), "retire_dir": str(self.directory)}
         extra = [f"--tags={tag}", f"--extra-vars={json.dumps(variables)}"]
         with self.progress.step(tag, what) as step:
-            return step.run(
-                verbs.ansible_playbook(RETIRE.playbook, [self.inventory], extra),
-                watch=ansible_task,
-                env=QUIET,
-                check=tag in ("trust", "withdraw"),
-            )
+            return verbs.play(step, RETIRE.playbook, [self.inventory], extra, check=tag in ("trust", "withdraw"))
 
     def look(self, names: Sequence[str]) -> list[str]:
         """The hosts that answer."""
@@ -129,12 +123,7 @@ class Retirement:
                 playbook = paths.PLAYBOOKS / "reconcile.yml"
                 report = json.dumps({"reconcile_report_dir": str(self.directory)})
                 extra = [f"--limit={','.join(holding)}", f"--extra-vars={report}"]
-                code = step.run(
-                    verbs.ansible_playbook(playbook, [self.inventory], extra),
-                    watch=ansible_task,
-                    env=QUIET,
-                    check=False,
-                )
+                code = verbs.play(step, playbook, [self.inventory], extra, check=False)
                 step.check(code == 0 or give_up, "not all of them came. Nothing was wiped: docs/retire.md")
                 step.say("" if code == 0 else "Not all of them came; given up.")
         self.step("wipe", names, f"Wipe {', '.join(names)}")

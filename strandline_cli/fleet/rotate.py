@@ -27,14 +27,13 @@ from strandline_cli.fleet.batches import DEFAULT_SIZE, batches
 from strandline_cli.fleet.canary import TABLE_WIDTH, canary
 from strandline_cli.fleet.listing import Entry
 from strandline_cli.fleet.read import fleet_of
-from strandline_cli.progress import Progress, ansible_task
+from strandline_cli.progress import Progress
 
 ROTATE = verbs.PlaybookVerb("rotate_certificates", "Give the hosts new keys, without losing an event.")
 FRESH = dt.timedelta(days=1)  # a certificate younger than this was made by the run that is being carried on
 LOOK, SWITCH, WITHDRAW = "look", "switch", "withdraw"  # the playbook's tags
 PROVEN, DONE = ".proven", ".done"
 ENDS = (PROVEN, DONE, ".learned", ".takes")
-QUIET = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
 
 
 @dataclass(frozen=True)
@@ -122,9 +121,7 @@ def run(progress: Progress, place: str, names: Sequence[str], tag: str, what: tu
     try:
         # A failure shows its log here; what it means for the rest is for the caller.
         with contextlib.suppress(StepFailed), progress.step(*what) as step:
-            code = step.run(
-                verbs.ansible_playbook(ROTATE.playbook, [place], extra), watch=ansible_task, env=QUIET, check=False
-            )
+            code = verbs.play(step, ROTATE.playbook, [place], extra, check=False)
             answered = set(states(directory, names))
             if tag == LOOK:
                 step.check(bool(answered), f"no host answered (ansible-playbook ended with {code})")

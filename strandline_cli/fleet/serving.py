@@ -11,7 +11,7 @@ from pathlib import Path
 
 from strandline_cli import paths, verbs
 from strandline_cli.errors import Refusal
-from strandline_cli.progress import Progress, ansible_task
+from strandline_cli.progress import Progress
 
 WINDOW_DAYS = 90
 SILENT_AFTER = 2  # days: yesterday's last events may still be on their way
@@ -38,14 +38,9 @@ class Serving:
 def ask(progress: Progress, inventory: str) -> dict[str, Serving]:
     """Ask the collectors' database. Raises StepFailed when none of them answers."""
     with tempfile.TemporaryDirectory(prefix="strandline-") as directory:
-        playbook = verbs.ansible_playbook(
-            paths.PLAYBOOKS / "report.yml",
-            [inventory],
-            [f"--extra-vars={json.dumps({'report_dir': directory, 'report_days': WINDOW_DAYS})}"],
-        )
+        extra = [f"--extra-vars={json.dumps({'report_dir': directory, 'report_days': WINDOW_DAYS})}"]
         with progress.step("database", "Ask the database which sensors served") as step:
-            env = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
-            code = step.run(playbook, watch=ansible_task, env=env, check=False)
+            code = verbs.play(step, paths.PLAYBOOKS / "report.yml", [inventory], extra, check=False)
             found = sorted(Path(directory).glob("*.json"))
             step.check(bool(found), f"no collector could be asked (ansible-playbook ended with {code})")
             return merge(read(file.read_text(encoding="utf-8"), file.stem) for file in found)

@@ -22,11 +22,10 @@ from strandline_cli.fleet.batches import DEFAULT_SIZE, batches
 from strandline_cli.fleet.canary import TABLE_WIDTH, canary
 from strandline_cli.fleet.listing import Entry
 from strandline_cli.fleet.read import fleet_of
-from strandline_cli.progress import Progress, ansible_task
+from strandline_cli.progress import Progress
 
 UPGRADE = verbs.PlaybookVerb("upgrade", "Install Debian's updates, batch by batch.", builds=True)
 SHOWN = 4  # packages named in a cell
-QUIET = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
 
 
 @dataclass(frozen=True)
@@ -124,9 +123,7 @@ def run_batch(progress: Progress, place: str, batch: Sequence[str], number: str,
         outcomes: list[Outcome] = []
         # A failure shows its log here; what it means for the other batches is for the caller.
         with contextlib.suppress(StepFailed), progress.step(f"batch-{number}", f"Upgrade {named(batch)}") as step:
-            step.run(
-                verbs.ansible_playbook(UPGRADE.playbook, [place], extra), watch=ansible_task, env=QUIET, check=False
-            )
+            verbs.play(step, UPGRADE.playbook, [place], extra, check=False)
             outcomes += [outcome(host, Path(directory)) for host in batch]
             bad = [each.host for each in outcomes if not each.good]
             step.check(not bad, f"{named(bad)} failed")
@@ -137,13 +134,15 @@ def run_batch(progress: Progress, place: str, batch: Sequence[str], number: str,
 
 def build(progress: Progress, place: str) -> None:
     """Build the packages of our own against what Debian has today, where the inventory has a builder."""
+    if not listing.builders(place):
+        return
     builder.ensure(progress, [place], [])
     with (
         tempfile.TemporaryDirectory(prefix="strandline-") as directory,
         progress.step("packages-ours", "Build the packages of our own against today's Debian") as step,
     ):
         extra = ["--limit=builders", f"--extra-vars={json.dumps({'upgrade_dir': directory})}"]
-        step.run(verbs.ansible_playbook(UPGRADE.playbook, [place], extra), watch=ansible_task, env=QUIET)
+        verbs.play(step, UPGRADE.playbook, [place], extra)
 
 
 def go(

@@ -23,7 +23,7 @@ from strandline_cli.fleet import canary, health, listing, probes
 from strandline_cli.fleet.health import Finding, Row
 from strandline_cli.fleet.listing import Entry
 from strandline_cli.fleet.read import fleet_of
-from strandline_cli.progress import Progress, ansible_task
+from strandline_cli.progress import Progress
 
 DATABASE = ".database.json"
 Answer = Mapping[str, Any]
@@ -44,14 +44,8 @@ def measure(progress: Progress, inventory: str, hosts: Sequence[Entry]) -> tuple
     with tempfile.TemporaryDirectory(prefix="strandline-") as directory:
         variables = {"verify_hosts": [host.name for host in hosts], "verify_result_dir": directory}
         with progress.step("hosts", f"Measure {len(hosts)} hosts, and ask for the sensors' last events") as step:
-            code = step.run(
-                verbs.ansible_playbook(
-                    paths.PLAYBOOKS / "verify.yml", [inventory], [f"--extra-vars={json.dumps(variables)}"]
-                ),
-                watch=ansible_task,
-                env={"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"},
-                check=False,
-            )
+            extra = [f"--extra-vars={json.dumps(variables)}"]
+            code = verbs.play(step, paths.PLAYBOOKS / "verify.yml", [inventory], extra, check=False)
             files = sorted(Path(directory).glob("*.json"))
             step.check(bool(files), f"no host could be asked (ansible-playbook ended with {code})")
             answers = {file.name: json.loads(file.read_text(encoding="utf-8")) for file in files}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from strandline_cli import checks, galaxy, host, paths, podman
+from strandline_cli import checks, paths, podman, ready
 from strandline_cli.errors import StepFailed
 from strandline_cli.images import base, derived
 from strandline_cli.progress import Progress, Step
@@ -68,10 +68,7 @@ def units(step: Step, tier: str) -> None:
 
 def prepare(progress: Progress, *, scanner: bool) -> None:
     """Make what the phases need. Raises StepFailed: without it there is nothing to test with."""
-    with progress.step("packages", "Install what this machine lacks") as step:
-        host.install_packages(step)
-    with progress.step("collections", "Unpack Ansible's collections") as step:
-        galaxy.ensure(step)
+    ready.for_containers(progress)
     with progress.step("images", "Build the images that the hosts start from") as step:
         base_image = base.ensure(step)
         if scanner:

@@ -7,12 +7,12 @@ import re
 import shlex
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+
+from containers import PSQL, operators_environment
 
 ROOT = Path(__file__).resolve().parents[3]
 INVENTORY = ROOT / "molecule" / "fleet" / "inventory"
@@ -22,8 +22,6 @@ KEY = BUILD / "admin_key"
 PASSWORD_FILE = BUILD / "root_password"
 ADMIN_PORT = 20022
 COLLECTOR = "fleet-collector"
-PSQL = ["runuser", "-u", "postgres", "--", "psql", "--no-psqlrc", "--tuples-only", "--no-align", "--dbname=strandline"]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -79,11 +77,10 @@ def askpass() -> Path:
 
 def environment() -> dict[str, str]:
     """The operator's environment: the repository's own configuration, not molecule's."""
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("ANSIBLE_")}
     # Connections of an earlier run lead to servers that are gone; the path must be short.
     control = Path("/tmp") / f"strandline-{os.getpid()}"  # noqa: S108 - made by ssh for us alone
     control.mkdir(mode=0o700, exist_ok=True)
-    return kept | {"ANSIBLE_NOCOLOR": "1", "NO_COLOR": "1", "ANSIBLE_SSH_CONTROL_PATH_DIR": str(control)}
+    return operators_environment() | {"ANSIBLE_SSH_CONTROL_PATH_DIR": str(control)}
 
 
 def start(*arguments: str, output: Path | None = None) -> subprocess.Popen[str]:
@@ -130,11 +127,3 @@ def sql(query: str) -> str:
         ["podman", "exec", COLLECTOR, *PSQL, f"--command={query}"], capture_output=True, text=True, check=True
     )
     return done.stdout.strip()
-
-
-def poll(look: Callable[[], T], seconds: float, every: float = 0.5) -> T:
-    """Look again and again until what is seen is true, at most so long; return the last look."""
-    end = time.monotonic() + seconds
-    while not (seen := look()) and time.monotonic() < end:
-        time.sleep(every)
-    return seen

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import servers
-from servers import ADMIN_PORT, ALL, COLLECTOR, INVENTORY, LOGS, PASSWORD_FILE, SENSOR1, SENSOR2, UNLUCKY, Server, poll
+from containers import poll
+from servers import ADMIN_PORT, ALL, COLLECTOR, INVENTORY, LOGS, PASSWORD_FILE, SENSOR1, SENSOR2, UNLUCKY, Server
 
 PENDING = "/var/lib/strandline/guard/pending"
 

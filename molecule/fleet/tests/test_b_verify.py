@@ -8,7 +8,8 @@ from typing import Any
 
 import servers
 from clock import Clock
-from servers import ALL, COLLECTOR, INVENTORY, SENSOR1, SENSOR2, UNLUCKY, Server, poll
+from containers import poll
+from servers import ALL, COLLECTOR, INVENTORY, SENSOR1, SENSOR2, UNLUCKY, Server
 
 AHEAD = 3.0  # seconds by which one sensor's time servers are ahead of its clock
 
