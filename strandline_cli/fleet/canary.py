@@ -147,14 +147,20 @@ def wanted_of(hosts: Sequence[Entry]) -> list[Probe]:
     return [probe for probe in found if (some := has[probe.sensor]) is None or probe.listener in some]
 
 
-def canary(progress: Progress, inventory: str, hosts: Sequence[Entry]) -> bool:
-    """Send the marked events, look for them, show a table; say whether every one came through. Raises StepFailed."""
-    wanted = wanted_of(hosts)
-    began = time.time()
+def send_off(progress: Progress, wanted: Sequence[Probe]) -> tuple[list[Sent], int]:
+    """Send every probe as a step of its own; what became of them, and how many were not answered."""
     with progress.step("canary", f"Send {len(wanted)} marked events through the listeners") as step:
         sent = send_all(wanted)
         unsent = sum(bool(each.failure) for each in sent)
         step.say(f"{unsent} of them without an answer." if unsent else f"{len(sent)} answered.")
+        return sent, unsent
+
+
+def canary(progress: Progress, inventory: str, hosts: Sequence[Entry]) -> bool:
+    """Send the marked events, look for them, show a table; say whether every one came through. Raises StepFailed."""
+    wanted = wanted_of(hosts)
+    began = time.time()
+    sent, unsent = send_off(progress, wanted)
     rows, looked = look(progress, inventory, wanted, len(sent) - unsent)
     table, failed = result(sent, rows)
     console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else TABLE_WIDTH)

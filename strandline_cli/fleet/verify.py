@@ -70,10 +70,7 @@ def last_events(databases: Mapping[str, Answer]) -> tuple[dict[str, float], str]
 def send_canary(progress: Progress, inventory: str, sensors: Sequence[Entry]) -> dict[str, Finding]:
     """Send marked events through every listener of the sensors and look for them; a finding for each sensor."""
     wanted = canary.wanted_of(sensors)
-    with progress.step("canary", f"Send {len(wanted)} marked events through the listeners") as step:
-        sent = canary.send_all(wanted)
-        unsent = sum(bool(each.failure) for each in sent)
-        step.say(f"{unsent} of them without an answer." if unsent else f"{len(sent)} answered.")
+    sent, unsent = canary.send_off(progress, wanted)
     try:
         rows, _ = canary.look(progress, inventory, wanted, len(sent) - unsent)
     except StepFailed as failure:
