@@ -150,6 +150,7 @@ SELECT coalesce(json_agg(r), '[]') FROM (
 ) r;
 """
 FORGET = """\
+SELECT strandline.settle_sightings() \\g /dev/null
 WITH canary AS (
   UPDATE strandline.event SET data = data || '{{"canary": "yes"}}' WHERE {found}
   RETURNING date_trunc('hour', ts, 'UTC') AS hour, saddr

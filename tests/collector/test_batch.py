@@ -58,15 +58,16 @@ def test_rising_numbers_are_new_and_others_doubtful() -> None:
     rows = builder.add(batch, chunk(text(1), text(2), text(2), text(5), text(4), text(10, "old"), text(11, "old")))
     assert [row.split(b"\t")[:2] for row in rows] == [[b"1", b"1"], [b"1", b"2"], [b"1", b"5"], [b"2", b"11"]]
     assert [(d.key[0], d.key[1], d.below) for d in batch.doubtful] == [(1, 2, True), (1, 4, True), (2, 10, True)]
-    assert batch.highs == {1: (0, 5), 2: (10, 11)}
+    assert batch.highs == {1: [0, 5], 2: [10, 11]}
     assert batch.copied == 4
-    assert batch.sightings[("pw", "2026-11-25T02", "192.0.2.7")].events == 4
+    assert batch.sightings["pw", "2026-11-25T02"]["192.0.2.7"].events == 4
+    assert batch.sighted == 1
     assert {key: tally.stored for key, tally in batch.tallies.items()} == {(1, "2026-11-25"): 3, (2, "2026-11-25"): 1}
     # The next batch goes on from there, and asks nothing again.
     asked = list(stub.asked)
     following = Batch()
     builder.add(following, chunk(text(6)))
-    assert following.highs == {1: (5, 6)}
+    assert following.highs == {1: [5, 6]}
     assert stub.asked == asked
     builder.reset()
     builder.add(Batch(), chunk(text(7)))
@@ -77,7 +78,7 @@ def test_careful_doubts_everything_but_raises_the_numbers() -> None:
     batch = Batch(careful=True)
     assert Stub().builder().add(batch, chunk(text(1), text(3))) == []
     assert [d.below for d in batch.doubtful] == [False, False]
-    assert batch.highs == {1: (0, 3)}
+    assert batch.highs == {1: [0, 3]}
     assert batch.sightings == {}
     assert batch.tallies == {}
 
@@ -85,7 +86,8 @@ def test_careful_doubts_everything_but_raises_the_numbers() -> None:
 def test_first_and_last_seen_do_not_depend_on_the_order() -> None:
     batch = Batch()
     Stub().builder().add(batch, chunk(text(30), text(31, "q"), text(10, "p", proto="udp")))
-    (seen,) = batch.sightings.values()
+    (sources,) = batch.sightings.values()
+    (seen,) = sources.values()
     assert (seen.first_seen[17:19], seen.last_seen[17:19], seen.events, seen.verified_events) == ("10", "31", 3, 2)
 
 

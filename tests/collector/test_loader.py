@@ -13,6 +13,7 @@ from typing import Any
 import psycopg2
 import psycopg2.errors
 import pytest
+from strandline_collector import batch as batch_module
 from strandline_collector import feeds, loader
 from strandline_collector.batch import Batch
 from strandline_collector.config import Config
@@ -34,6 +35,7 @@ class Server:
         self.failures: list[Exception] = []
         self.poison = -1  # the n of a row that it refuses
         self.sessions = 0
+        self.settled = 0
 
 
 class FakeDatabase:
@@ -46,6 +48,7 @@ class FakeDatabase:
         assert (dsn, collector) == ("dsn", "c1")
         self.server.sessions += 1
         self.open: list[bytes] = []
+        self.unsettled = 1
         self._fail(psycopg2.InterfaceError, Busy)
 
     def _fail(self, *kinds: type[Exception]) -> None:
@@ -86,6 +89,12 @@ class FakeDatabase:
         """Keep every day."""
         return True
 
+    def settle(self) -> None:
+        """Count how often."""
+        assert not self.open, "not in the middle of a batch"
+        self.server.settled += 1
+        self.unsettled = 0
+
     def copy(self, rows: list[bytes]) -> None:
         """Take rows into the transaction."""
         self.open += rows
@@ -106,8 +115,10 @@ class FakeDatabase:
             if self.server.positions.get(file) != before:
                 raise Outpaced(file)
         new = [key for key in ((int(r.split(b"\t")[0]), int(r.split(b"\t")[1])) for r in rows)]
-        fresh = [key for number, key in enumerate(new) if key not in self.server.rows and key not in new[:number]]
+        known = set(self.server.rows)
+        fresh = [key for key in dict.fromkeys(new) if key not in known]
         self.server.rows += fresh
+        self.unsettled += batch.sighted
         self.server.rejects += [reject.reason for reject in batch.rejects]
         # Last: this is what the tests wait for.
         self.server.positions.update({file: after for file, (_, after) in batch.moves.items()})
@@ -225,6 +236,43 @@ def test_finished_files_go_and_what_they_still_hold_is_a_reject(running: Loader,
     assert server.rows == [(1, 1)]
     assert server.rejects == ["the last line never ended"]
     assert set(server.positions) == {"20990101-05.jsonl"}
+
+
+@pytest.mark.parametrize("spoiled", [0, 3, 8])
+def test_what_stands_behind_a_write_that_failed_is_not_written(
+    running: Loader, server: Server, monkeypatch: pytest.MonkeyPatch, spoiled: int
+) -> None:
+    """Rows of later chunks are ready by then. They belong to a transaction that is gone, and must not begin another."""
+    monkeypatch.setattr(batch_module, "MAX_SIGHTINGS", 0)
+    took: list[int] = []
+    copy = FakeDatabase.copy
+
+    def slow(self: FakeDatabase, rows: list[bytes]) -> None:
+        took.append(len(rows))
+        time.sleep(0.02)  # the other thread goes on meanwhile
+        if len(took) - 1 == spoiled:
+            raise psycopg2.OperationalError("server closed the connection")
+        copy(self, rows)
+
+    monkeypatch.setattr(FakeDatabase, "copy", slow)
+    path = write(running, b"".join(text(n) for n in range(1, 30_000)))
+    running.start()  # type: ignore[attr-defined]
+    wait(lambda: read_to_end(running, server, path), 30)
+    assert server.rows == [(1, n) for n in range(1, 30_000)]
+    assert server.sessions == 2
+    # Nothing but the chunk that failed was taken twice, whatever stood behind it.
+    assert sum(took) <= 29_999 + 2 * max(took)
+
+
+def test_sightings_are_added_up_when_all_is_read_and_before_they_are_too_many(
+    running: Loader, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(running, text(1))
+    running.start()  # type: ignore[attr-defined]
+    wait(lambda: read_to_end(running, server, path) and server.settled == 1)
+    monkeypatch.setattr(loader, "MAX_UNSETTLED", 0)
+    write(running, text(2))
+    wait(lambda: server.settled == 2, 0.9)
 
 
 def test_halves_follow_each_other() -> None:

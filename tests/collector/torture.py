@@ -192,7 +192,11 @@ def recount(database: str) -> int:
                        count(*) AS events, count(*) FILTER (WHERE verified) AS verified_events
                 FROM strandline.event WHERE {condition} GROUP BY 1, 2)
             SELECT count(*) FROM counted c
-            FULL JOIN (SELECT * FROM strandline.sighting WHERE category = %(category)s) s USING (hour, saddr)
+            FULL JOIN (
+                SELECT hour, saddr, min(first_seen) AS first_seen, max(last_seen) AS last_seen, sum(events) AS events,
+                       sum(verified_events) AS verified_events
+                FROM (SELECT * FROM strandline.sighting UNION ALL SELECT * FROM strandline.sighting_fresh) both_tables
+                WHERE category = %(category)s GROUP BY 1, 2) s USING (hour, saddr)
             WHERE (c.first_seen, c.last_seen, c.events, c.verified_events)
                   IS DISTINCT FROM (s.first_seen, s.last_seen, s.events, s.verified_events)
         """  # noqa: S608

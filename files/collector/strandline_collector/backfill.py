@@ -40,7 +40,9 @@ def backfill(dsn: str, rule: Rule) -> list[tuple[str, int]]:
             values = {**parameters, "day": day, "category": rule.category}
             with connection, connection.cursor() as cursor:
                 # Keeps writers out, readers not. Each statement below sees what was committed before it.
-                cursor.execute("LOCK TABLE strandline.sighting IN EXCLUSIVE MODE")
+                # In the order in which settling takes them.
+                cursor.execute("LOCK TABLE strandline.sighting_fresh, strandline.sighting IN EXCLUSIVE MODE")
+                cursor.execute("SELECT strandline.settle_sightings()")
                 cursor.execute(
                     f"DELETE FROM strandline.sighting WHERE category = %(category)s AND hour >= {SPAN.format('hour')}",  # noqa: S608
                     values,

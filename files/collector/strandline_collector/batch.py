@@ -7,6 +7,7 @@ again, or out of order) and takes the way that checks. So exactly once costs nex
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -21,9 +22,9 @@ from strandline_collector.spool import Chunk, Position
 FindRun = Callable[[str, str], tuple[int, int]]  # (sensor, run) -> (run id, highest n stored)
 FindDay = Callable[[str], bool]  # YYYY-MM-DD -> can events of that day be stored?
 
-# A transaction of a backlog spans several chunks, since it writes each sighting once, however often it is counted.
-# Twice as many save one write in six, and cost 2.5 MB.
-MAX_SIGHTINGS = 16_000
+# A transaction of a backlog spans several chunks, since it notes each sighting once, however often it is counted.
+# Half as many would be a tenth more to note; each takes about 400 bytes, and two batches are in memory.
+MAX_SIGHTINGS = 10_000
 MAX_DOUBTFUL = 4000
 MAX_REJECTS = 1000
 MAX_SECONDS = 2.0
@@ -31,15 +32,28 @@ MAX_CACHED = 20_000  # runs, days: a sensor that invents them must not fill our 
 
 
 class Run:
-    """A run and the highest number of it that this process has seen."""
+    """A run and the highest number of it that this process has seen; and where a batch counts its new rows."""
 
-    __slots__ = ("high", "id", "prefix")
+    __slots__ = ("batch", "day", "high", "id", "prefix", "span", "tally")
 
     def __init__(self, run_id: int, high: int) -> None:
         """Start from what the database has."""
         self.id = run_id
         self.high = high
         self.prefix = str(run_id).encode()  # what a row begins with
+        self.batch = -1  # its serial: the batch itself would stay in memory for as long as its runs are known
+        self.day = ""
+
+    def enter(self, batch: Batch) -> None:
+        """Count new rows in a batch from now on."""
+        self.batch, self.day = batch.serial, ""
+        self.span = batch.highs.setdefault(self.id, [self.high, self.high])
+
+    def count(self, batch: Batch, day: str) -> None:
+        """Count one new row of a day."""
+        if self.day != day:
+            self.day, self.tally = day, batch.tally(self.id, day)
+        self.tally.stored += 1
 
 
 class Doubtful(NamedTuple):
@@ -49,7 +63,9 @@ class Doubtful(NamedTuple):
     row: bytes
     day: str
     below: bool  # its number is not above those seen before
-    sightings: tuple[tuple[str, str, str], ...]
+    categories: list[str]
+    hour: str
+    saddr: str
     ts: str
     verified: bool
 
@@ -94,16 +110,18 @@ class Batch:
     copied: int = 0  # new rows
     doubtful: list[Doubtful] = field(default_factory=list)
     rejects: list[RejectRow] = field(default_factory=list)
-    sightings: dict[tuple[str, str, str], Sighting] = field(default_factory=dict)
+    sightings: dict[tuple[str, str], dict[str, Sighting]] = field(default_factory=dict)  # (category, hour): by source
+    sighted: int = 0  # how many sightings that is
     tallies: dict[tuple[int, str], Tally] = field(default_factory=dict)
-    highs: dict[int, tuple[int, int]] = field(default_factory=dict)  # run id: highest n before and after
+    highs: dict[int, list[int]] = field(default_factory=dict)  # run id: highest n before and after
     last_rts: str | None = None  # receipt of the last good line
     begun: float = field(default_factory=time.monotonic)
+    serial: int = field(default_factory=itertools.count().__next__)
 
     def is_large(self) -> bool:
         """Tell whether it is time to commit: what is kept in memory is bounded, and so is the time others wait."""
         return (
-            len(self.sightings) > MAX_SIGHTINGS
+            self.sighted > MAX_SIGHTINGS
             or len(self.doubtful) > MAX_DOUBTFUL
             or len(self.rejects) > MAX_REJECTS
             or time.monotonic() - self.begun > MAX_SECONDS
@@ -114,12 +132,16 @@ class Batch:
         before = self.moves[chunk.file][0] if chunk.file in self.moves else chunk.before
         self.moves[chunk.file] = (before, chunk.after)
 
-    def see(self, keys: Iterable[tuple[str, str, str]], ts: str, verified: bool) -> None:
-        """Count one event for each (category, hour, source)."""
-        for key in keys:
-            known = self.sightings.get(key)
+    def see(self, categories: Iterable[str], hour: str, saddr: str, ts: str, verified: bool) -> None:
+        """Count one event of a source for each category."""
+        for category in categories:
+            sources = self.sightings.get((category, hour))
+            if sources is None:
+                sources = self.sightings[category, hour] = {}
+            known = sources.get(saddr)
             if known is None:
-                self.sightings[key] = Sighting(ts, ts, 1, int(verified))
+                sources[saddr] = Sighting(ts, ts, 1, int(verified))
+                self.sighted += 1
                 continue
             known.events += 1
             known.verified_events += verified
@@ -236,17 +258,18 @@ class Builder:
         hour = self._hours.get(ts[:13])
         if hour is None:
             hour = self._hour(ts[:13])
-        keys = [(category, hour, saddr) for category in self._feeds.categories(event, data, proto, dport, verified)]
+        categories = self._feeds.categories(event, data, proto, dport, verified)
         batch.last_rts = rts
         new = n > run.high
         if new:
-            known = batch.highs.get(run.id)
-            batch.highs[run.id] = (run.high if known is None else known[0], n)
-            run.high = n
+            if run.batch != batch.serial:
+                run.enter(batch)
+            run.high = run.span[1] = n
         if batch.careful or not new:
             key = (run.id, n, microseconds(ts))
-            batch.doubtful.append(Doubtful(key, run.prefix + tail, day, not new, tuple(keys), ts, verified))
+            row = run.prefix + tail
+            batch.doubtful.append(Doubtful(key, row, day, not new, categories, hour, saddr, ts, verified))
             return
         rows.append(run.prefix + tail)
-        batch.see(keys, ts, verified)
-        batch.tally(run.id, day).stored += 1
+        batch.see(categories, hour, saddr, ts, verified)
+        run.count(batch, day)

@@ -46,17 +46,7 @@ INSERT_DOUBTFUL = f"""
     INSERT INTO strandline.event ({COLUMNS}) SELECT {COLUMNS} FROM doubtful ON CONFLICT DO NOTHING
     RETURNING run_id, n, (extract(epoch FROM ts) * 1000000)::bigint
 """  # noqa: S608 - constants
-ADD_SIGHTINGS = """
-    INSERT INTO strandline.sighting AS s (category, hour, saddr, first_seen, last_seen, events, verified_events)
-    SELECT * FROM unnest(%s::text[], %s::timestamptz[], %s::inet[], %s::timestamptz[], %s::timestamptz[],
-                         %s::bigint[], %s::bigint[])
-    ON CONFLICT (category, hour, saddr) DO UPDATE SET
-        first_seen = least(s.first_seen, excluded.first_seen),
-        last_seen = greatest(s.last_seen, excluded.last_seen),
-        events = s.events + excluded.events,
-        verified_events = s.verified_events + excluded.verified_events
-"""
-SIGHTINGS_AT_ONCE = 1000  # in one statement: its text is held several times over
+SIGHTING = "category, hour, saddr, first_seen, last_seen, events, verified_events"
 ADD_TALLIES = """
     INSERT INTO strandline.tally AS t (run_id, day, stored, late, duplicates)
     SELECT * FROM unnest(%s::int[], %s::date[], %s::bigint[], %s::bigint[], %s::bigint[]) ORDER BY 1, 2
@@ -85,6 +75,7 @@ class Database:
     def __init__(self, dsn: str, collector: str) -> None:
         """Connect and take the spool for this process; raise psycopg2.Error, or Busy when another loader has it."""
         self.collector = collector
+        self.unsettled = 1  # sightings noted and not added yet: a session before this one may have left some
         options: dict[str, Any] = {
             "connect_timeout": 10,
             "application_name": "strandline-loader",
@@ -171,7 +162,7 @@ class Database:
     def copy(self, rows: list[bytes]) -> None:
         """Send new rows into the transaction (a first statement begins it)."""
         with self._writer.cursor() as cursor:
-            self._copy(cursor, "strandline.event", rows)
+            self._copy(cursor, f"strandline.event ({COLUMNS})", rows)
 
     def rollback(self) -> None:
         """Give up the transaction."""
@@ -190,8 +181,7 @@ class Database:
             if batch.doubtful:
                 inserted += self._store_doubtful(cursor, batch)
             duplicates = batch.copied + len(batch.doubtful) - inserted
-            if batch.sightings:
-                self._add_sightings(cursor, batch)
+            self._note_sightings(cursor, batch)
             if batch.rejects:
                 psycopg2.extras.execute_values(cursor, ADD_REJECTS, batch.rejects, page_size=200)
             if batch.tallies:
@@ -212,9 +202,10 @@ class Database:
     def _copy(cursor: psycopg2.extensions.cursor, table: str, rows: list[bytes]) -> None:
         """COPY encoded rows into a table."""
         rows.append(b"")  # the last newline
-        data = io.BytesIO(b"\n".join(rows))
+        data = b"\n".join(rows)
         rows.pop()
-        cursor.copy_expert(f"COPY {table} ({COLUMNS}) FROM STDIN", data, size=1 << 18)
+        # In one piece: for each one that psycopg2 fetches it waits for Python's lock.
+        cursor.copy_expert(f"COPY {table} FROM STDIN", io.BytesIO(data), size=max(len(data), 1))
 
     @staticmethod
     def _raise_highs(cursor: psycopg2.extensions.cursor, batch: Batch) -> None:
@@ -249,7 +240,7 @@ class Database:
     @staticmethod
     def _store_doubtful(cursor: psycopg2.extensions.cursor, batch: Batch) -> int:
         """Insert the rows that are not there yet, count them in sightings and account; return their number."""
-        Database._copy(cursor, "doubtful", [doubtful.row for doubtful in batch.doubtful])
+        Database._copy(cursor, f"doubtful ({COLUMNS})", [doubtful.row for doubtful in batch.doubtful])
         cursor.execute(INSERT_DOUBTFUL)
         fresh = set(cursor.fetchall())
         inserted = len(fresh)
@@ -259,27 +250,24 @@ class Database:
                 fresh.remove(doubtful.key)  # the same line may come twice in a batch
                 tally.stored += 1
                 tally.late += doubtful.below
-                batch.see(doubtful.sightings, doubtful.ts, doubtful.verified)
+                batch.see(doubtful.categories, doubtful.hour, doubtful.saddr, doubtful.ts, doubtful.verified)
             else:
                 tally.duplicates += 1
         return inserted
 
-    @staticmethod
-    def _add_sightings(cursor: psycopg2.extensions.cursor, batch: Batch) -> None:
-        """Add the batch's sightings to the table, in an order that is the same for every loader: no deadlocks."""
-        ordered = sorted(batch.sightings)
-        for start in range(0, len(ordered), SIGHTINGS_AT_ONCE):
-            keys = ordered[start : start + SIGHTINGS_AT_ONCE]
-            seen = [batch.sightings[key] for key in keys]
-            cursor.execute(
-                ADD_SIGHTINGS,
-                (
-                    _array(category for category, _, _ in keys),
-                    _array(f"{hour}:00:00+00" for _, hour, _ in keys),
-                    _array(saddr for _, _, saddr in keys),
-                    _array(sighting.first_seen for sighting in seen),
-                    _array(sighting.last_seen for sighting in seen),
-                    _array(sighting.events for sighting in seen),
-                    _array(sighting.verified_events for sighting in seen),
-                ),
-            )
+    def _note_sightings(self, cursor: psycopg2.extensions.cursor, batch: Batch) -> None:
+        """Note what the batch saw; :meth:`settle` adds it to the sightings."""
+        for (category, hour), sources in batch.sightings.items():
+            rows = [
+                f"{category}\t{hour}:00:00+00\t{saddr}\t{seen.first_seen}\t{seen.last_seen}\t{seen.events}"
+                f"\t{seen.verified_events}".encode()
+                for saddr, seen in sources.items()
+            ]
+            self._copy(cursor, f"strandline.sighting_fresh ({SIGHTING})", rows)
+        self.unsettled += batch.sighted
+
+    def settle(self) -> None:
+        """Add what was noted to the sightings."""
+        with self._writer, self._writer.cursor() as cursor:
+            cursor.execute("SELECT strandline.settle_sightings()")
+        self.unsettled = 0

@@ -59,6 +59,7 @@ class Record(NamedTuple):
 _new = tuple.__new__
 _days: set[str] = set()  # days that are known to be in the calendar, bounded
 _events: set[str] = set()  # event names that are known to be well-formed, bounded
+_own: dict[str, str] = {}  # addresses of our sensors, in their canonical form, bounded
 
 
 def timestamp(text: str) -> str:
@@ -83,6 +84,13 @@ def address(text: str) -> str:
             return inet_ntop(AF_INET, packed[12:])
         return inet_ntop(AF_INET6, packed)
     return text
+
+
+def _own_address(text: str) -> str:
+    """Return a sensor's address in its canonical form; raise OSError or ValueError if it is none."""
+    if len(_own) > 4096:
+        _own.clear()
+    return _own.setdefault(text, address(text))
 
 
 def microseconds(ts: str) -> int:
@@ -159,7 +167,7 @@ def _fields(record: dict[str, str]) -> Record:
     if proto not in ("tcp", "udp"):
         raise Reject("proto: neither tcp nor udp")
     try:
-        saddr, daddr = address(saddr), address(daddr)
+        saddr, daddr = address(saddr), _own.get(daddr) or _own_address(daddr)
     except (OSError, ValueError):
         raise Reject("saddr or daddr: not an address") from None
     both = _both_clocks(ts + rts)

@@ -2,9 +2,10 @@
 
 `python3 -m strandline_collector.loader --config /etc/strandline/loader.yml`
 
-A chunk of a spool file becomes a batch, a batch one transaction, which also stores the position behind the chunk. While
-PostgreSQL works on one batch (without Python's lock), the next is prepared: that makes use of both cores. When anything
-goes wrong, all that is in memory is thrown away and work begins again at the stored positions.
+A chunk of a spool file becomes rows; the rows of some chunks, what they add to the sightings, and the positions behind
+them are one transaction. While PostgreSQL works (without Python's lock), the next chunks are prepared: that makes use
+of both cores. When anything goes wrong, all that is in memory is thrown away and work begins again at the stored
+positions.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -39,6 +41,12 @@ log = logging.getLogger("strandline_collector.loader")
 
 BACKOFF_SECONDS = (0.5, 1, 2, 5, 10, 15)
 HOUSEKEEPING_SECONDS = 60.0
+# Sightings are added up when there is time for it. Later than that they are not: feeds would take longer to compile.
+SETTLE_SECONDS = 10.0
+MAX_UNSETTLED = 1_000_000
+# Chunks of rows that are ready or being written: PostgreSQL completes a batch while the next ones are prepared. Each
+# takes about 0.7 MiB.
+MAX_WAITING = 4
 
 
 class Loader:
@@ -52,6 +60,7 @@ class Loader:
         self.spool = Spool(config.spool, config.chunk_bytes, config.max_line_bytes)
         self.status = Status(config.status)
         self._cleaned = 0.0
+        self._settled = 0.0
 
     def run(self) -> None:
         """Work until `stop` is set; a database that is away is waited for."""
@@ -138,6 +147,9 @@ class Loader:
                     writer.begin([], batch)
                     batch = Batch()
                 writer.wait()
+                if database.unsettled and begun - self._settled >= (1.0 if chunk is None else SETTLE_SECONDS):
+                    database.settle()
+                    self._settled = begun
                 if begun - self._cleaned >= HOUSEKEEPING_SECONDS:
                     self._clean(database, builder)
                     self._cleaned = begun
@@ -146,7 +158,7 @@ class Loader:
                 writer.begin([], batch)
             writer.wait()
         finally:
-            writer.settle()
+            writer.give_up()
 
     def _load_carefully(self, database: Database, builder: Builder) -> None:
         """Load one chunk the way that checks for duplicates; lines that PostgreSQL refuses become rejects."""
@@ -216,34 +228,56 @@ def write(database: Database, rows: list[bytes], whole: Batch | None, counters: 
     if whole.rejects:
         counters.last_reject = whole.rejects[-1].reason
     counters.last_rts = whole.last_rts or counters.last_rts
+    if database.unsettled > MAX_UNSETTLED:
+        database.settle()
 
 
 class Writer:
-    """Has one write at a time done by another thread."""
+    """Has writes done by another thread, in their order, while the caller prepares the next ones."""
 
     def __init__(self, pool: ThreadPoolExecutor, database: Database, counters: Counters) -> None:
-        """Start idle."""
+        """Start idle; the pool must have one thread."""
         self._pool = pool
         self._database = database
         self._counters = counters
-        self._running: Future[None] | None = None
+        self._running: deque[Future[None]] = deque()
+        self._completing: Future[None] | None = None
+        self._broken = False
 
     def begin(self, rows: list[bytes], whole: Batch | None) -> None:
-        """Begin a write when the one before is done; raises what that one raised."""
-        self.wait()
-        self._running = self._pool.submit(write, self._database, rows, whole, self._counters)
+        """Begin a write, or put it behind those that run; raises what one of these raised.
+
+        Waits while too much is under way: rows of MAX_WAITING chunks, or a batch that is not complete yet.
+        """
+        while self._running and (len(self._running) >= MAX_WAITING or self._running[0].done()):
+            self._running.popleft().result()
+        if whole is not None and self._completing is not None:
+            self._completing.result()
+        begun = self._pool.submit(self._write, rows, whole)
+        self._running.append(begun)
+        if whole is not None:
+            self._completing = begun
+
+    def _write(self, rows: list[bytes], whole: Batch | None) -> None:
+        """Write, unless a write before failed: its transaction is gone, and these rows must not begin another."""
+        if self._broken:
+            return
+        try:
+            write(self._database, rows, whole, self._counters)
+        except BaseException:
+            self._broken = True
+            raise
 
     def wait(self) -> None:
-        """Wait until nothing is being written; raises what the write raised."""
-        running, self._running = self._running, None
-        if running is not None:
-            running.result()
+        """Wait until nothing is being written; raises what a write raised."""
+        while self._running:
+            self._running.popleft().result()
 
-    def settle(self) -> None:
-        """Wait, whatever comes of it: the connection is not ours before."""
-        if self._running is not None:
-            self._running.exception()
-            self._running = None
+    def give_up(self) -> None:
+        """Wait, whatever comes of it: the connection is not ours before. The writer is of no use any more."""
+        self._broken = True
+        while self._running:
+            self._running.popleft().exception()
 
 
 def halves(chunk: Chunk) -> tuple[Chunk, Chunk]:
@@ -274,6 +308,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     if options.check:
         return 0
+    # The writer asks for Python's lock a few times with each chunk. The other thread would keep it for 5 ms each time,
+    # which is half as long as PostgreSQL works on a chunk.
+    sys.setswitchinterval(0.0001)
     stop = threading.Event()
 
     def terminate(_number: int, _frame: FrameType | None) -> None:

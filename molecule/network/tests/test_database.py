@@ -76,6 +76,7 @@ def test_another_account_gets_nowhere(collector: Machine) -> None:
         "DELETE FROM strandline.tally",
         "DROP TABLE strandline.event",
         "TRUNCATE strandline.sighting",
+        "UPDATE strandline.sighting_fresh SET events = 0",
         "CREATE TABLE public.x ()",
         "CREATE TABLE strandline.x ()",
         "UPDATE strandline.retention SET days = 1",
