@@ -118,8 +118,10 @@ def _tidy(data: dict[str, str]) -> bytes:
     # A value `"root"` stands in the JSON as "\"root\"". Take \" away behind an opening and before a closing quote. Then
     # the only backslash that belongs here is that of \\xNN: a quote inside a value, a control character or \u0000
     # (which jsonb refuses) shows as a wrong count. Whole escaped quotes are taken out, so text never becomes structure.
-    plain = blob.replace(b'"\\"', b'"').replace(b'\\""', b'"')
-    if _clean(plain) and blob.count(b'"\\"') == blob.count(b'\\""'):
+    opened = blob.replace(b'"\\"', b'"')
+    plain = opened.replace(b'\\""', b'"')
+    # As many openings as closings: each takes two bytes away.
+    if len(blob) - len(opened) == len(opened) - len(plain) and _clean(plain):
         return plain
     # Seldom: a value was cut, or something is wrong.
     lengths: dict[str, str | int] = {}
@@ -139,7 +141,8 @@ def _tidy(data: dict[str, str]) -> bytes:
 
 def _clean(blob: bytes) -> bool:
     """Tell whether JSON is printable ASCII whose only backslashes are those of \\xNN."""
-    return blob.isascii() and blob.count(b"\\") == 2 * blob.count(b"\\\\x") and b"\x7f" not in blob
+    backslashes = blob.count(b"\\")
+    return (backslashes == 0 or backslashes == 2 * blob.count(b"\\\\x")) and b"\x7f" not in blob and blob.isascii()
 
 
 def _fields(record: dict[str, str]) -> Record:
