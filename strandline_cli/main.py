@@ -56,12 +56,20 @@ def demo(away: bool, cache: bool) -> None:
 @click.option(
     "-s", "--scenario", "only", multiple=True, help="Only this Molecule scenario; may be given more than once."
 )
-def test(tier: str | None, only: tuple[str, ...]) -> None:
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1, 4),
+    default=tests.JOBS,
+    show_default=True,
+    help="Scenarios at a time. 1 on a machine that is slow or does other things.",
+)
+def test(tier: str | None, only: tuple[str, ...], jobs: int) -> None:
     """Prove that it works: lint, unit tests, patterndb rules, and the Molecule scenarios in containers."""
     for name in only:
         if name not in scenarios.names():
             raise Refusal(f"There is no scenario {name}. There are: {', '.join(scenarios.names()) or 'none'}.")
-    sys.exit(tests.run(tier or tests.NORMAL, only))
+    sys.exit(tests.run(tier or tests.NORMAL, only, jobs))
 
 
 @cli.command(short_help="Check this machine.")

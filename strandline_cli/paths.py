@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BUILD = ROOT / "build"
+BUILD = Path(os.environ.get("STRANDLINE_BUILD", ROOT / "build"))  # scenarios that run side by side have one each
 LOGS = BUILD / "log"
 PLAYBOOKS = ROOT / "playbooks"
 SHARED = ROOT / "molecule" / "shared"

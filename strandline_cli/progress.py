@@ -84,7 +84,9 @@ def telling(log: str) -> list[str]:
 class Step:
     """One step while it runs."""
 
-    def __init__(self, name: str, what: str, log: Path) -> None:
+    def __init__(self, name: str, what: str, log: Path, stopped: threading.Event | None = None) -> None:
+        """Begin; when `stopped` is set, the command that runs is ended, and the step with it."""
+        self.stopped = stopped or threading.Event()
         self.name = name
         self.what = what
         self.log = log
@@ -157,6 +159,8 @@ class Step:
                         return process.wait(timeout=0.2)
                     except subprocess.TimeoutExpired:
                         self._show(reader.read(), watch)
+                    if self.stopped.is_set():
+                        raise KeyboardInterrupt
                     if ends and time.monotonic() > ends:
                         stop(process)
                         with self.log.open("ab") as log:
@@ -216,6 +220,7 @@ class Progress:
     def __init__(
         self, verb: str, console: Console | None = None, interval: float = PLAIN_INTERVAL, logs: Path = LOGS
     ) -> None:
+        self.stopped = threading.Event()
         self.verb = verb
         self.console = console or Console(file=sys.stderr, highlight=False, soft_wrap=True)
         self.interval = interval
@@ -226,10 +231,12 @@ class Progress:
     def step(self, name: str, what: str) -> Iterator[Step]:
         """Run the body as one step; show its end, and on failure the tail of its log."""
         self.logs.mkdir(parents=True, exist_ok=True)
-        step = Step(name, what, self.logs / f"{self.verb}-{name}.log")
+        step = Step(name, what, self.logs / f"{self.verb}-{name}.log", self.stopped)
         step.log.write_bytes(b"")
+        # A line that moves is one step's; what other threads do meanwhile is told in lines that stay.
+        alone = threading.current_thread() is threading.main_thread()
         try:
-            with self._live(step) if self.console.is_terminal else self._plain(step):
+            with self._live(step) if self.console.is_terminal and alone else self._plain(step):
                 yield step
         except StepFailed as failure:
             self._end(step, "✘", "red", f": {failure}")
@@ -247,8 +254,9 @@ class Progress:
         self.console.print(line)
 
     def _tail(self, step: Step) -> None:
-        for line in telling(step.log.read_text(errors="replace")):
-            self.console.print(Text(f"  {line}", style="dim"))
+        # In one piece: another thread may want to say something, too.
+        lines = [f"  {line}" for line in telling(step.log.read_text(errors="replace"))]
+        self.console.print(Text("\n".join(lines), style="dim"))
         self.console.print(f"The whole output is in {shown(step.log)}", markup=False)
 
     @contextmanager

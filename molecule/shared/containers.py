@@ -13,6 +13,8 @@ from typing import TypeVar
 
 PSQL = ["runuser", "-u", "postgres", "--", "psql", "--no-psqlrc", "--tuples-only", "--no-align", "--dbname=strandline"]
 """Asks the database, on the host that has it."""
+OPERATORS_BUILD = Path(os.environ.get("STRANDLINE_BUILD", Path(__file__).resolve().parents[2] / "build"))
+"""Where ./strandline writes what it says, when a test runs it."""
 T = TypeVar("T")
 
 

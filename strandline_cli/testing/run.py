@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from strandline_cli.testing.lint import Linter
 
 UNITS = scenarios.REPORTS / "units.xml"
 FAST, NORMAL, LONG = "fast", "normal", "long"
+JOBS = 2 if (os.cpu_count() or 1) > 1 else 1  # scenarios at a time: each waits half of its time
 
 
 class Account:
@@ -27,6 +31,7 @@ class Account:
         self.progress = progress
         self.total = Counts()
         self.failed: list[str] = []
+        self._adding = threading.Lock()
 
     def phase(self, name: str, what: str, body: Callable[[Step], None], report: Path | None = None) -> None:
         """Run a phase; count its tests, and the phase itself as one failure if it failed without a failed test."""
@@ -37,12 +42,13 @@ class Account:
         except StepFailed:
             ended_well = False
         counts = (junit.read(report) if report else Counts()) or Counts()
-        self.total += counts
-        if report:
-            self.failed += [f"{name}: {failure}" for failure in junit.failures(report)]
-        if not ended_well and not counts.failed:
-            self.total += Counts(failed=1)
-            self.failed.append(name)
+        with self._adding:
+            self.total += counts
+            if report:
+                self.failed += [f"{name}: {failure}" for failure in junit.failures(report)]
+            if not ended_well and not counts.failed:
+                self.total += Counts(failed=1)
+                self.failed.append(name)
 
 
 def check(step: Step, linter: Linter) -> None:
@@ -86,8 +92,36 @@ def code(account: Account, tier: str) -> None:
         account.phase(ansible.linter.name, ansible.linter.what, ansible.end)
 
 
-def run(tier: str, only: tuple[str, ...]) -> int:
-    """Run a tier, or only some of its scenarios; print the account and return the exit code."""
+def in_containers(account: Account, chosen: Sequence[str], tier: str, jobs: int) -> None:
+    """Run scenarios, some at a time. The first one begins alone: what it has to build, the others find in the cache."""
+    built = threading.Event()
+
+    def one(name: str) -> None:
+        what = f"Run the scenario {name} in containers"
+        body = partial(scenarios.run, name=name, tier=tier, built=built)
+        account.phase(name, what, body, scenarios.report(name))
+
+    first, *others = scenarios.in_order(chosen)
+    if not others or jobs == 1:
+        for name in (first, *others):
+            one(name)
+        return
+    with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="scenario") as pool:
+        running = [pool.submit(one, first)]
+        try:
+            while not built.wait(0.2):
+                pass
+            running += [pool.submit(one, name) for name in others]
+            for each in running:
+                each.result()
+        except BaseException:
+            account.progress.stopped.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def run(tier: str, only: tuple[str, ...], jobs: int = JOBS) -> int:
+    """Run a tier, or only some of its scenarios, `jobs` at a time; print the account and return the exit code."""
     began = time.monotonic()
     progress = Progress("test")
     checks.require(checks.before_containers())
@@ -99,13 +133,8 @@ def run(tier: str, only: tuple[str, ...]) -> int:
         code(account, tier)
     if tier != FAST and not only:
         account.phase("browser", "Look at the report's page in Chromium", browser.run, browser.REPORT)
-    for name in chosen:
-        account.phase(
-            name,
-            f"Run the scenario {name} in containers",
-            partial(scenarios.run, name=name, tier=tier),
-            scenarios.report(name),
-        )
+    if chosen:
+        in_containers(account, chosen, tier, jobs)
     for failure in account.failed:
         print(f"FAILED {failure}")
     if account.failed:

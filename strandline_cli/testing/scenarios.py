@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from strandline_cli import paths, podman
-from strandline_cli.progress import Step, molecule_action
+from strandline_cli.progress import Step, Watch, molecule_action
 from strandline_cli.testing import junit
 
 MOLECULE = paths.ROOT / "molecule"
 REPORTS = paths.BUILD / "test"
 LIMIT = 40 * 60.0  # seconds for one scenario
+LONGEST = "network"
+BUILDING = "Build the packages of our own"  # the play of playbooks/site.yml
 
 
 def names(top: Path = MOLECULE) -> list[str]:
@@ -20,13 +23,44 @@ def names(top: Path = MOLECULE) -> list[str]:
     return sorted(file.parent.name for file in top.glob("*/molecule.yml"))
 
 
+def in_order(chosen: Sequence[str]) -> list[str]:
+    """Return scenarios in the order in which two at a time end soonest."""
+    return sorted(chosen, key=lambda name: name != LONGEST)
+
+
 def report(name: str) -> Path:
     """Return where a scenario's tests leave their JUnit XML."""
     return REPORTS / f"scenario-{name}.xml"
 
 
-def run(step: Step, name: str, tier: str) -> None:
-    """Run one scenario and remove its containers. On failure their journals are kept first. Raises StepFailed."""
+def telling_when_built(watch: Watch, built: threading.Event) -> Watch:
+    """Return the same watch, which notes besides that the play behind the one that builds packages has begun."""
+    building = False
+
+    def watching(line: str) -> str | None:
+        nonlocal building
+        if line.startswith("PLAY ["):
+            if building:
+                built.set()
+            building = BUILDING in line
+        return watch(line)
+
+    return watching
+
+
+def run(step: Step, name: str, tier: str, built: threading.Event | None = None) -> None:
+    """Run one scenario and remove its containers. On failure their journals are kept first. Raises StepFailed.
+
+    `built` is set as soon as our packages are in the cache, or the scenario has ended.
+    """
+    try:
+        _run(step, name, tier, built or threading.Event())
+    finally:
+        if built:
+            built.set()
+
+
+def _run(step: Step, name: str, tier: str, built: threading.Event) -> None:
     report(name).unlink(missing_ok=True)
     options = os.environ.get("PYTEST_ADDOPTS", "")
     env = {
@@ -34,6 +68,7 @@ def run(step: Step, name: str, tier: str) -> None:
         "NO_COLOR": "1",
         "PYTEST_ADDOPTS": f"{options} --junitxml={report(name)} -o junit_family=xunit2".strip(),
         "STRANDLINE_TEST_TIER": tier,
+        "STRANDLINE_BUILD": str(paths.BUILD / "molecule" / name),
     }
     # What the end says goes elsewhere: the end of this step's log is to be about what went wrong.
     end = Step(name, step.what, step.log.with_stem(f"{step.log.stem}-end"))
@@ -44,7 +79,8 @@ def run(step: Step, name: str, tier: str) -> None:
     before = set(containers())
     test = ["molecule", "test", "-s", name, "--destroy=never"]
     try:
-        code = step.run(test, check=False, watch=molecule_action(), env=env, timeout=LIMIT)
+        watch = telling_when_built(molecule_action(), built)
+        code = step.run(test, check=False, watch=watch, env=env, timeout=LIMIT)
         if code != 0:
             keep_journals(end, sorted(set(containers()) - before))
     finally:

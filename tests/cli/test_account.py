@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
+from strandline_cli import paths
 from strandline_cli.progress import Progress, Step
 from strandline_cli.testing import junit, lint, scenarios
 from strandline_cli.testing.junit import Counts
-from strandline_cli.testing.run import Account
+from strandline_cli.testing.run import Account, in_containers
 
 Maker = Callable[..., Progress]
 
@@ -104,6 +108,78 @@ def test_scenarios_are_the_directories_with_a_molecule_file(tmp_path: Path) -> N
     (tmp_path / "network" / "molecule.yml").touch()
     (tmp_path / "base" / "molecule.yml").touch()
     assert scenarios.names(tmp_path) == ["base", "network"]
+
+
+class Stage:
+    """Scenarios that are made up here, and when each of them began and ended."""
+
+    def __init__(self) -> None:
+        """Nothing has begun."""
+        self.told: list[str] = []
+        self.go_on = threading.Event()
+
+    def run(self, step: Step, name: str, tier: str, built: threading.Event) -> None:
+        """Begin, have the packages, wait, end."""
+        assert tier == "normal"
+        self.told.append(f"{name} begins")
+        time.sleep(0.05)
+        self.told.append(f"{name} built")
+        built.set()
+        step.run(["sleep", "60"] if name == "endless" else ["true"])
+        if name == "network":
+            assert self.go_on.wait(5)
+        if name == "rotation":
+            self.go_on.set()
+        step.check(name != "faults", "it didn't hold")
+        self.told.append(f"{name} ends")
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
+    """No scenario of ours runs."""
+    made = Stage()
+    monkeypatch.setattr(scenarios, "run", made.run)
+    return made
+
+
+def test_two_scenarios_at_a_time_and_the_longest_one_builds_the_packages(progress: Maker, stage: Stage) -> None:
+    account = Account(progress())
+    in_containers(account, ["faults", "fleet", "network", "rotation"], "normal", 2)
+    assert stage.told[:3] == ["network begins", "network built", "faults begins"]
+    assert stage.told[-1] == "network ends"
+    assert account.failed == ["faults"]
+    assert account.total == Counts(failed=1)
+
+
+def test_one_scenario_at_a_time(progress: Maker, stage: Stage) -> None:
+    in_containers(Account(progress()), ["fleet", "rotation"], "normal", 1)
+    assert stage.told == [f"{name} {what}" for name in ("fleet", "rotation") for what in ("begins", "built", "ends")]
+
+
+def test_whoever_interrupts_two_scenarios_ends_both(progress: Maker, stage: Stage) -> None:
+    account = Account(progress())
+    began = time.monotonic()
+
+    def interrupt() -> None:
+        while "fleet ends" not in stage.told:
+            time.sleep(0.02)
+        account.progress.stopped.set()
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        in_containers(account, ["endless", "fleet"], "normal", 2)
+    assert time.monotonic() - began < 10
+
+
+def test_the_packages_are_built_when_the_next_play_begins() -> None:
+    built = threading.Event()
+    watch = scenarios.telling_when_built(lambda line: line, built)
+    first, second, *_ = (play["name"] for play in yaml.safe_load((paths.PLAYBOOKS / "site.yml").read_text()))
+    for line in ("PLAY [Create the network] ***", f"PLAY [{first}] ***", "TASK [x]"):
+        assert watch(line) == line
+        assert not built.is_set()
+    watch(f"PLAY [{second}] ***")
+    assert built.is_set()
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from containers import PSQL, Machine, operators_environment
+from containers import OPERATORS_BUILD, PSQL, Machine, operators_environment
 
 ROOT = Path(__file__).resolve().parents[3]
 INVENTORY = ROOT / "molecule" / "faults" / "inventory"
 BUILD = ROOT / "build" / "molecule" / "faults"
-ACCOUNT = ROOT / "build" / "reconcile" / "account.json"
+ACCOUNT = OPERATORS_BUILD / "reconcile" / "account.json"
 SPOOL = "/var/spool/strandline/events"
 RAW = "/var/log/strandline/raw"
 PARSED = "/var/spool/strandline/parsed"

@@ -12,12 +12,12 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from containers import PSQL, operators_environment
+from containers import OPERATORS_BUILD, PSQL, operators_environment
 
 ROOT = Path(__file__).resolve().parents[3]
 INVENTORY = ROOT / "molecule" / "fleet" / "inventory"
 BUILD = ROOT / "build" / "molecule" / "fleet"
-LOGS = ROOT / "build" / "log"
+LOGS = OPERATORS_BUILD / "log"
 KEY = BUILD / "admin_key"
 PASSWORD_FILE = BUILD / "root_password"
 ADMIN_PORT = 20022
