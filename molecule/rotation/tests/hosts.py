@@ -21,10 +21,12 @@ TLS = "/etc/strandline/tls"
 
 
 COLLECTOR = Machine("rot-collector", "198.19.128.10")
+COLLECTOR2 = Machine("rot-collector2", "198.19.128.13")
+COLLECTORS = [COLLECTOR, COLLECTOR2]
 PUBLISHER = Machine("rot-publisher", "198.19.128.11")
 SCANNER = Machine("rot-scanner", "198.19.140.1")
 SENSORS = [Machine(f"rot-sensor{n}", f"198.19.129.{n}") for n in range(1, 6)]
-ROTATED = [*SENSORS, COLLECTOR, PUBLISHER]
+ROTATED = [*SENSORS, *COLLECTORS, PUBLISHER]
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
@@ -119,10 +121,10 @@ class Traffic:
         return wanted - set(self.stored())
 
 
-def handshake(where: Machine, key: str, certificate: str) -> bool:
-    """Whether the collector takes a certificate, from a host that its firewall lets in (RFC 5246, section 7.4.8)."""
+def handshake(where: Machine, key: str, certificate: str, collector: Machine = COLLECTOR) -> bool:
+    """Whether a collector takes a certificate, from a host that its firewall lets in (RFC 5246, section 7.4.8)."""
     done = where.run(
         *("timeout", "10", "sh", "-c"),
-        f"openssl s_client -brief -tls1_2 -connect {COLLECTOR.address}:6514 -cert {certificate} -key {key} </dev/null",
+        f"openssl s_client -brief -tls1_2 -connect {collector.address}:6514 -cert {certificate} -key {key} </dev/null",
     )
     return done.returncode == 0

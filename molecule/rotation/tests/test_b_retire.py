@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 import yaml
 from containers import Machine, poll
-from hosts import COLLECTOR, INVENTORY, SENSORS, TLS, Traffic, handshake, sql, start, strandline
+from hosts import COLLECTOR, COLLECTORS, INVENTORY, SENSORS, TLS, Traffic, handshake, sql, start, strandline
 
 VANISHED, ANSWERING = SENSORS[2], SENSORS[3]
 OTHERS = [SENSORS[0], SENSORS[1], SENSORS[4]]
@@ -93,7 +93,9 @@ def test_the_certificate_is_refused_within_five_seconds(retired: Retired, host: 
     late = retired.last_accepted[name] - retired.withdrawn[name]
     print(f"{name}: accepted for the last time {late:+.1f} s after its certificate was withdrawn")
     assert late < WITHIN
-    assert not handshake(SENSORS[0], f"/root/{name}/key.pem", f"/root/{name}/cert.pem")
+    for collector in COLLECTORS:
+        assert not handshake(SENSORS[0], f"/root/{name}/key.pem", f"/root/{name}/cert.pem", collector)
+        assert not collector.file(f"{TLS}/sensors/{name}.pem").exists()
 
 
 def test_the_open_connection_is_cut_within_five_seconds(retired: Retired) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -65,9 +66,15 @@ class Store:
         """Keep what was done."""
         self.connection.commit()
 
-    def lock(self) -> bool:
-        """Whether this is the only watcher at work; others may be on other collectors."""
-        return bool(self._ask("SELECT pg_try_advisory_lock(hashtext(%s))", (LOCK,))[0][0])
+    def lock(self, seconds: float = 30) -> bool:
+        """Whether this is the only watcher at work; those on other collectors are waited for."""
+        end = time.monotonic() + seconds
+        while not self._ask("SELECT pg_try_advisory_lock(hashtext(%s))", (LOCK,))[0][0]:
+            if time.monotonic() > end:
+                return False
+            self.connection.rollback()
+            time.sleep(1)
+        return True
 
     def now(self) -> datetime:
         """The database's time."""
