@@ -55,6 +55,11 @@ class Machine:
         subprocess.run(["podman", "kill", "--signal=KILL", self.name], check=True, capture_output=True)
         subprocess.run(["podman", "wait", self.name], check=True, capture_output=True)
 
+    def shut_down(self) -> None:
+        """The first half of a reboot, as systemd does it; a container then ends where a host would boot."""
+        self.run("systemctl", "reboot")
+        subprocess.run(["podman", "wait", self.name], check=True, capture_output=True, timeout=90)
+
     def power_on(self) -> None:
         """Boot, and wait until every unit has started."""
         subprocess.run(["podman", "start", self.name], check=True, capture_output=True)

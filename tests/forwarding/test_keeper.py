@@ -186,6 +186,25 @@ def test_compressed_files_hold_the_same(tmp_path: Path) -> None:
     assert not packed.exists()
 
 
+@pytest.mark.skipif(shutil.which("zstd") is None, reason="no zstd")
+def test_a_day_that_is_written_to_again_loses_nothing_of_what_was_compressed(tmp_path: Path) -> None:
+    """As when a clock was set back."""
+    written = b""
+    for text in (b"one\n" * 500, b"two\n", b"three\n"):
+        path = make(tmp_path / "spool", "2020-01-01.log", 1, timedelta(days=2000))
+        path.chmod(0o640)
+        with path.open("wb") as file:
+            file.write(text)
+        os.utime(path, (1_600_000_000, 1_600_000_000))
+        assert run(tmp_path, compress_days=2) == 0
+        assert not path.exists()
+        written += text
+        packed = path.with_name("2020-01-01.log.zst")
+        assert subprocess.run(["zstd", "-dc", str(packed)], check=True, capture_output=True).stdout == written
+        assert (packed.stat().st_mode & 0o777, packed.stat().st_mtime) == (0o640, 1_600_000_000)
+    assert [entry.name for entry in (tmp_path / "spool").iterdir()] == ["2020-01-01.log.zst"]
+
+
 def test_a_broken_account_stops_nothing(tmp_path: Path) -> None:
     """It is put aside."""
     (tmp_path / "account.json").write_text("{")

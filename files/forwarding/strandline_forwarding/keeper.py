@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -126,17 +127,31 @@ def remove(path: Path, directory: Directory, in_use: bool) -> None:
 
 
 def zstd(path: Path) -> None:
-    """Compress a file to PATH.zst; the original goes when the copy is on disk. Raises OSError, CalledProcessError."""
-    aside = path.with_name(path.name + ".zst.new")
+    """Compress a file to PATH.zst; the original goes when the copy is on disk. Raises OSError, CalledProcessError.
+
+    What PATH.zst held stays in front of it: a clock that was set back has a day written to that was compressed before.
+    Frames one after the other are one stream (RFC 8878, section 3).
+    """
+    packed = path.with_name(path.name + ".zst")
+    aside = packed.with_name(packed.name + ".new")
     aside.unlink(missing_ok=True)
-    subprocess.run(
-        ["zstd", "--quiet", "--no-progress", "-10", "-o", str(aside), "--", str(path)],
-        check=True,
-        stdin=subprocess.DEVNULL,
-    )
-    with aside.open("rb") as file:
+    with aside.open("xb") as file:
+        if packed.exists():
+            with packed.open("rb") as earlier:
+                shutil.copyfileobj(earlier, file)
+        file.flush()
+        subprocess.run(
+            ["zstd", "--quiet", "--no-progress", "-10", "--stdout", "--", str(path)],
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+        )
+        # As zstd itself would: who may read it, and how old it is.
+        status = path.stat()
+        os.fchmod(file.fileno(), stat.S_IMODE(status.st_mode))
+        os.utime(file.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
         os.fsync(file.fileno())
-    aside.replace(path.with_name(path.name + ".zst"))
+    aside.replace(packed)
     path.unlink()
 
 

@@ -28,6 +28,7 @@ COLLECTORS = [COLLECTOR1, COLLECTOR2]
 SCANNER = Machine("flt-scanner", "198.19.170.1")
 SENSORS = [Machine("flt-sensor1", "198.19.161.1"), Machine("flt-sensor2", "198.19.161.2")]
 DATABASE = "postgresql@17-main.service"
+SIP = "strandline-sip.service"
 SYSLOG = "syslog-ng.service"
 LOADER = "strandline-loader.service"
 
@@ -86,6 +87,12 @@ def calls() -> Counter[str]:
     return Counter(sql("SELECT to_json(data->>'call_id') FROM strandline.event WHERE event = 'sip.request'"))
 
 
+def raw_lines(collector: Machine, mark: str) -> int:
+    """Lines of a mark in a collector's raw files."""
+    done = collector.run("sh", "-c", f"cat {RAW}/*/*/*.log | grep -c {mark}-")
+    return int(done.stdout or 0)
+
+
 class Traffic:
     """Requests that go out until :meth:`stop`, and the client's own record of those that were answered."""
 
@@ -97,6 +104,7 @@ class Traffic:
         BUILD.mkdir(parents=True, exist_ok=True)
         # Unlike that of any earlier run on the same hosts.
         mark = self.mark = f"{mark}{time.time_ns() // 1_000_000:x}"
+        self.rate = rate
         Traffic.live.append(self)
         self._stop = f"/run/{mark}.stop"
         SCANNER.check("rm", "-f", self._stop)
@@ -112,6 +120,10 @@ class Traffic:
     def answered(self) -> set[str]:
         """The Call-IDs that were answered so far."""
         return set(self._path.read_text().split())
+
+    def heard_by(self, call: str) -> Machine:
+        """The sensor that a request went to."""
+        return SENSORS[int(call.removeprefix(f"{self.mark}-")[0])]
 
     def stop(self) -> set[str]:
         """End it; the whole record."""

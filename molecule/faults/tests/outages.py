@@ -1,0 +1,143 @@
+"""What is done to the hosts, and undone afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from containers import Machine
+from world import SPOOL, Traffic, sql
+
+PRUNE = "/etc/strandline/prune.json"
+RETENTION = "/etc/strandline/collector/retention.json"
+
+
+@contextmanager
+def stopped(machines: list[Machine], unit: str) -> Iterator[None]:
+    """A unit is stopped on some hosts."""
+    for machine in machines:
+        machine.unit("stop", unit)
+    try:
+        yield
+    finally:
+        for machine in machines:
+            machine.unit("start", unit)
+
+
+@contextmanager
+def _filtered(machine: Machine, out: str, into: str = "") -> Iterator[None]:
+    """A firewall in front of the host's own."""
+    machine.check(
+        "nft",
+        f"table inet fault {{ chain out {{ type filter hook output priority -300; {out} ; }}; "
+        f"chain into {{ type filter hook input priority -300; {into} ; }}; }}",
+    )
+    try:
+        yield
+    finally:
+        machine.check("nft", "delete table inet fault")
+
+
+@contextmanager
+def cut(machine: Machine, *others: Machine) -> Iterator[None]:
+    """Nothing gets through between a host and others: in no direction, and nobody is told."""
+    addresses = "{ " + ", ".join(other.address for other in others) + " }"
+    with _filtered(machine, f"ip daddr {addresses} drop", f"ip saddr {addresses} drop"):
+        yield
+
+
+@contextmanager
+def refused(machine: Machine, other: Machine) -> Iterator[None]:
+    """A host's connections to another's collector are refused, as when nobody listens there."""
+    with _filtered(machine, f"ip daddr {other.address} tcp dport 6514 reject with tcp reset"):
+        yield
+
+
+@contextmanager
+def small_disk(machine: Machine, place: str, units: list[str], kib: int) -> Iterator[None]:
+    """A directory lies on a file system of its own that is soon full; what it held is there again afterwards."""
+    owner = machine.check("stat", "--format=%u:%g %a", place).split()
+    machine.unit("stop", *units)
+    machine.check("mount", "-t", "tmpfs", "-o", f"size={kib}k,mode={owner[1]}", "tmpfs", place)
+    machine.check("chown", owner[0], place)
+    machine.unit("start", *units)
+    try:
+        yield
+    finally:
+        machine.unit("stop", *units)
+        machine.check("umount", place)
+        machine.unit("start", *units)
+
+
+def used(machine: Machine, place: str) -> int:
+    """How full a file system is, in percent."""
+    return int(machine.check("df", "--output=pcent", place).split()[-1].rstrip("%"))
+
+
+@contextmanager
+def changed(machine: Machine, path: str, change: Callable[[str], str]) -> Iterator[None]:
+    """A file of a host is another."""
+    file = machine.file(path)
+    text = file.read_text()
+    other = change(text)
+    assert other != text
+    file.write_text(other)
+    try:
+        yield
+    finally:
+        file.write_text(text)
+
+
+@contextmanager
+def bounded(machine: Machine, path: str, **bounds: int) -> Iterator[None]:
+    """The first directory of a keeper's configuration has other bounds."""
+
+    def change(text: str) -> str:
+        tree = json.loads(text)
+        tree["directories"][0].update(bounds)
+        return json.dumps(tree)
+
+    with changed(machine, path, change):
+        yield
+
+
+def prune(sensor: Machine, **bounds: int) -> None:
+    """A round of the pruner of a sensor's spool, with other bounds."""
+    with bounded(sensor, PRUNE, **bounds):
+        sensor.unit("start", "strandline-prune.service")
+
+
+def pruned(sensor: Machine, reason: str) -> dict[str, Any]:
+    """What the pruner counts as removed from the spool for a reason."""
+    file = sensor.file("/var/lib/strandline/pruned.json")
+    counted = json.loads(file.read_text()).get(SPOOL, {}) if file.exists() else {}
+    return {"files": 0, "lines": 0, **counted.get(reason, {})}
+
+
+def outlived() -> dict[str, int]:
+    """By UTC day, how many events the account knows to have been removed from a spool before anybody had them."""
+    rows = sql(
+        "SELECT json_build_array(day, sum(last_n - first_n + 1)) FROM strandline.lost WHERE reason = 'outlived'"
+        " GROUP BY day"
+    )
+    return dict(rows)
+
+
+def shortly_before(traffic: Traffic, sensor: Machine, deed: Callable[[], None], moment: float = 0.5) -> set[str]:
+    """Do something to a sensor. Returns what it answered in the moment before, which is all that may be lost by it."""
+    before = traffic.answered()
+    time.sleep(moment)
+    deed()
+    return {call for call in traffic.answered() - before if traffic.heard_by(call) == sensor}
+
+
+def seeded() -> random.Random:
+    """Chance that can be had again: STRANDLINE_SEED repeats a run."""
+    seed = int(os.environ.get("STRANDLINE_SEED", time.time_ns() % 1_000_000))
+    print(f"STRANDLINE_SEED={seed}")
+    return random.Random(seed)  # noqa: S311 - no secret

@@ -1,0 +1,57 @@
+"""Networks that refuse or swallow everything, under known traffic: the database is the client's own record."""
+
+from __future__ import annotations
+
+import time
+
+from containers import poll
+from outages import cut, refused
+from world import COLLECTOR1, COLLECTOR2, SENSORS, Traffic, calls, conclude, numbered, raw_lines, sql, stored
+
+
+def stored_of(traffic: Traffic) -> int:
+    """How many of its requests are in the database."""
+    return sum(call.startswith(f"{traffic.mark}-") for call in calls())
+
+
+def test_the_second_collector_takes_over_and_the_first_one_gets_its_sensors_back() -> None:
+    """Even with its way to the database cut, and its power gone meanwhile, when nobody can tell the database so."""
+    traffic = Traffic("failover")
+    poll(lambda: raw_lines(COLLECTOR1, traffic.mark), 15)
+    with refused(SENSORS[0], COLLECTOR1), refused(SENSORS[1], COLLECTOR1):
+        assert poll(lambda: raw_lines(COLLECTOR2, traffic.mark), 30) > 0
+        time.sleep(2)
+        with cut(COLLECTOR1, COLLECTOR2):
+            time.sleep(2)
+            known, received = stored_of(traffic), raw_lines(COLLECTOR2, traffic.mark)
+            assert known > 0
+            assert poll(lambda: raw_lines(COLLECTOR2, traffic.mark) > received + 100, 20)
+            COLLECTOR2.power_off()
+            COLLECTOR2.power_on()
+            assert stored_of(traffic) == known
+        # Before its own session ended, that of a loader without a host would keep the next one from the spool.
+        assert poll(lambda: stored_of(traffic) >= received + 100, 60)
+    there = raw_lines(COLLECTOR1, traffic.mark)
+    assert poll(lambda: raw_lines(COLLECTOR1, traffic.mark) > there, 40)
+    assert conclude(traffic).unnumbered == set()
+    by_second = sql(
+        "SELECT to_json(collector) FROM strandline.spool_position WHERE byte_offset > 0"
+        " GROUP BY collector ORDER BY collector"
+    )
+    assert by_second == [COLLECTOR1.name, COLLECTOR2.name]
+
+
+def test_a_network_that_swallows_everything_for_a_while_costs_nothing() -> None:
+    """In both directions, between the sensors and either collector."""
+    traffic = Traffic("swallow")
+    assert poll(lambda: stored_of(traffic), 15)
+    with cut(SENSORS[0], COLLECTOR1, COLLECTOR2), cut(SENSORS[1], COLLECTOR1, COLLECTOR2):
+        time.sleep(1)
+        known, answered = stored_of(traffic), len(traffic.answered())
+        time.sleep(5)
+        assert stored_of(traffic) == known
+        assert len(traffic.answered()) > answered + 100
+    # TCP tries again after twice as long each time (RFC 6298, section 5.5): what was held up may take as long again.
+    traffic.stop()
+    assert poll(lambda: not set(numbered()) - set(stored()), 60, 1)
+    assert conclude(traffic).unnumbered == set()
