@@ -195,14 +195,31 @@ def test_a_day_that_is_written_to_again_loses_nothing_of_what_was_compressed(tmp
         path.chmod(0o640)
         with path.open("wb") as file:
             file.write(text)
-        os.utime(path, (1_600_000_000, 1_600_000_000))
+        written_at = 1_600_000_000 + len(text)
+        os.utime(path, (written_at, written_at))
         assert run(tmp_path, compress_days=2) == 0
         assert not path.exists()
         written += text
         packed = path.with_name("2020-01-01.log.zst")
         assert subprocess.run(["zstd", "-dc", str(packed)], check=True, capture_output=True).stdout == written
-        assert (packed.stat().st_mode & 0o777, packed.stat().st_mtime) == (0o640, 1_600_000_000)
+        assert (packed.stat().st_mode & 0o777, packed.stat().st_mtime) == (0o640, written_at)
     assert [entry.name for entry in (tmp_path / "spool").iterdir()] == ["2020-01-01.log.zst"]
+
+
+@pytest.mark.skipif(shutil.which("zstd") is None, reason="no zstd")
+def test_a_file_that_outlived_its_compression_is_not_added_again(tmp_path: Path) -> None:
+    """As when the power goes between the two."""
+    path = make(tmp_path / "spool", "2020-01-01.log", 1, timedelta(days=2000))
+    path.write_bytes(b"one\n" * 500)
+    os.utime(path, (1_600_000_000, 1_600_000_000))
+    aside = tmp_path / "aside"
+    shutil.copy2(path, aside)
+    assert run(tmp_path, compress_days=2) == 0
+    shutil.copy2(aside, path)
+    assert run(tmp_path, compress_days=2) == 0
+    assert not path.exists()
+    packed = path.with_name("2020-01-01.log.zst")
+    assert subprocess.run(["zstd", "-dc", str(packed)], check=True, capture_output=True).stdout == b"one\n" * 500
 
 
 def test_a_broken_account_stops_nothing(tmp_path: Path) -> None:
