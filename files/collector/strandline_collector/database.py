@@ -80,10 +80,9 @@ class Database:
             "connect_timeout": 10,
             "application_name": "strandline-loader",
             # A database whose host vanished without a word is tried anew, and not waited for a quarter of an hour.
-            "tcp_user_timeout": 30_000,  # milliseconds
-            "keepalives_idle": 15,
+            "tcp_user_timeout": 20_000,  # milliseconds without an answer, to data or to a probe
+            "keepalives_idle": 10,
             "keepalives_interval": 5,
-            "keepalives_count": 3,
             # A lock that is held for ever or a statement that hangs must end in a new try, not in silence.
             "options": "-c timezone=UTC -c jit=off -c lock_timeout=60s -c statement_timeout=300s",
         }
