@@ -36,11 +36,19 @@ class Machine:
         assert done.returncode == 0, f"{self.name}: {shlex.join(argv)}: {done.stdout}{done.stderr}"
         return done.stdout
 
+    def pid(self) -> str:
+        """The number of its first process on this machine."""
+        inspect = ["podman", "inspect", "--format", "{{.State.Pid}}", self.name]
+        return subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.strip()
+
     def file(self, path: str) -> Path:
         """A file of it, seen from here: faster than any command."""
-        inspect = ["podman", "inspect", "--format", "{{.State.Pid}}", self.name]
-        pid = subprocess.run(inspect, capture_output=True, text=True, check=True).stdout.strip()
-        return Path(f"/proc/{pid}/root") / path.lstrip("/")
+        return Path(f"/proc/{self.pid()}/root") / path.lstrip("/")
+
+    def sysctl(self, name: str, value: int) -> None:
+        """Set a parameter of its network until it boots. In itself, /proc/sys can't be written."""
+        enter = ["nsenter", f"--target={self.pid()}", "--net", "sysctl", "--quiet", f"{name}={value}"]
+        subprocess.run(enter, check=True, capture_output=True)
 
     def unit(self, verb: str, *units: str) -> None:
         """Have systemd start, stop or restart units."""

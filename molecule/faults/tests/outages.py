@@ -11,10 +11,16 @@ from contextlib import contextmanager
 from typing import Any
 
 from containers import Machine
-from world import SPOOL, Traffic, sql
+from world import SENSORS, SPOOL, SYSLOG, Traffic, sql
 
 PRUNE = "/etc/strandline/prune.json"
 RETENTION = "/etc/strandline/collector/retention.json"
+
+
+def connect_anew() -> None:
+    """The sensors know at once that the collector was restarted. Else the next event would have to find out."""
+    for sensor in SENSORS:
+        sensor.unit("restart", SYSLOG)
 
 
 @contextmanager
@@ -30,12 +36,14 @@ def stopped(machines: list[Machine], unit: str) -> Iterator[None]:
 
 
 @contextmanager
-def _filtered(machine: Machine, out: str, into: str = "") -> Iterator[None]:
-    """A firewall in front of the host's own."""
+def cut(machine: Machine, *others: Machine) -> Iterator[None]:
+    """Nothing gets through between a host and others: in no direction, and nobody is told."""
+    addresses = "{ " + ", ".join(other.address for other in others) + " }"
+    # In front of the host's own firewall.
     machine.check(
         "nft",
-        f"table inet fault {{ chain out {{ type filter hook output priority -300; {out} ; }}; "
-        f"chain into {{ type filter hook input priority -300; {into} ; }}; }}",
+        f"table inet fault {{ chain out {{ type filter hook output priority -300; ip daddr {addresses} drop; }}; "
+        f"chain into {{ type filter hook input priority -300; ip saddr {addresses} drop; }}; }}",
     )
     try:
         yield
@@ -44,18 +52,15 @@ def _filtered(machine: Machine, out: str, into: str = "") -> Iterator[None]:
 
 
 @contextmanager
-def cut(machine: Machine, *others: Machine) -> Iterator[None]:
-    """Nothing gets through between a host and others: in no direction, and nobody is told."""
-    addresses = "{ " + ", ".join(other.address for other in others) + " }"
-    with _filtered(machine, f"ip daddr {addresses} drop", f"ip saddr {addresses} drop"):
+def impatient(machine: Machine) -> Iterator[None]:
+    """A host's kernel gives a connection up, made or not, after 3 s: what a sensor's role sets takes minutes."""
+    machine.sysctl("net.ipv4.tcp_retries2", 3)
+    machine.sysctl("net.ipv4.tcp_syn_retries", 1)
+    try:
         yield
-
-
-@contextmanager
-def refused(machine: Machine, other: Machine) -> Iterator[None]:
-    """A host's connections to another's collector are refused, as when nobody listens there."""
-    with _filtered(machine, f"ip daddr {other.address} tcp dport 6514 reject with tcp reset"):
-        yield
+    finally:
+        machine.sysctl("net.ipv4.tcp_retries2", 15)
+        machine.sysctl("net.ipv4.tcp_syn_retries", 6)
 
 
 @contextmanager

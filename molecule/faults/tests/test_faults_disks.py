@@ -30,18 +30,18 @@ from world import (
 
 
 def test_a_collector_without_room_for_raw_files_has_the_sensors_wait() -> None:
-    traffic = Traffic("rawfull", rate=120)
+    traffic = Traffic("rawfull", rate=200)
     with small_disk(COLLECTOR1, RAW, [SYSLOG], 256):
         assert poll(lambda: used(COLLECTOR1, RAW) >= 99, 60)
-        time.sleep(4)
+        time.sleep(3)
     assert conclude(traffic).unnumbered == set()
 
 
 def test_a_collector_without_room_for_parsed_events_gets_them_later() -> None:
-    traffic = Traffic("parsedfull", rate=120)
+    traffic = Traffic("parsedfull", rate=200)
     with small_disk(COLLECTOR1, PARSED, [SYSLOG, LOADER], 256):
         assert poll(lambda: used(COLLECTOR1, PARSED) >= 99, 60)
-        time.sleep(4)
+        time.sleep(3)
     outcome = conclude(traffic)
     assert outcome.unnumbered == set()
     assert len(outcome.missing) > 0
@@ -67,8 +67,8 @@ def test_what_the_spool_had_to_give_up_is_known_to_be_lost_to_the_last_event() -
     """The oldest goes first. What syslog-ng had read before would still go out: only a restart makes it a loss."""
     before = sum(outlived().values())
     with stopped(COLLECTORS, SYSLOG):
-        traffic = Traffic("pruned", rate=200)
-        assert poll(lambda: len(traffic.answered()) > 3000, 60)
+        traffic = Traffic("pruned", rate=300)
+        assert poll(lambda: len(traffic.answered()) > 2000, 60)
         answered = traffic.stop()
         time.sleep(1)
         whole = set(numbered())
@@ -95,7 +95,7 @@ def test_what_outlived_the_spools_days_is_known_to_be_lost_to_the_last_event() -
             clocks = [stack.enter_context(own_clock(sensor, SYSLOG, SIP)) for sensor in SENSORS]
             for clock in clocks:
                 clock.set(-3 * DAY)
-            traffic = Traffic("aged", rate=200)
+            traffic = Traffic("aged", rate=300)
             assert poll(lambda: len(traffic.answered()) > 1500, 60)
             old = traffic.stop()
             time.sleep(1)

@@ -50,7 +50,8 @@ def strandline(*arguments: str) -> str:
 
 def reconcile() -> dict[str, Any]:
     """Have what is missing sent again; the account before and after."""
-    strandline("reconcile", "-i", str(INVENTORY))
+    # Nothing is on its way any more: quiet() has seen to that.
+    strandline("reconcile", "-i", str(INVENTORY), "--", "-e", "reconcile_quiet=1")
     document: dict[str, Any] = json.loads(ACCOUNT.read_text())
     return document
 
@@ -150,7 +151,7 @@ def quiet() -> None:
     """Wait until nothing more comes into the database by itself."""
     seen, since = -1, time.monotonic()
     end = time.monotonic() + 90
-    while time.monotonic() < end and time.monotonic() - since < 8:
+    while time.monotonic() < end and time.monotonic() - since < 6:
         now = sum(stored().values())
         if now != seen:
             seen, since = now, time.monotonic()
