@@ -212,7 +212,7 @@ def test_a_line_without_a_number_is_in_the_account(sensors: list[Machine], colle
     finally:
         # What was rejected here must not be taken for the scanner's.
         collector.sql(
-            "WITH past AS (UPDATE strandline.reject SET rejected_at = '2000-01-01'"  # noqa: S608 - the mark is ours
+            "WITH past AS (UPDATE strandline.reject SET rejected_at = rejected_at - interval '1 day'"  # noqa: S608 - the mark is ours
             f" WHERE position('{mark}'::bytea in raw) > 0 RETURNING 1) SELECT to_json(count(*)) FROM past"
         )
     assert account(collector, sensor.name)["unnumbered"] == before + 1
