@@ -135,10 +135,11 @@ class Stage:
 
 
 @pytest.fixture
-def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
-    """No scenario of ours runs."""
+def stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stage:
+    """No scenario of ours runs, and what one left is not read."""
     made = Stage()
     monkeypatch.setattr(scenarios, "run", made.run)
+    monkeypatch.setattr(scenarios, "REPORTS", tmp_path)
     return made
 
 
