@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
+
+# Of a failed test, for an account that is read where the logs may be out of reach.
+WHY_LINES = 12
+WIDTH = 300
+PLACE = re.compile(r"^([\w./-]+\.py:\d+):", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ def read(path: Path) -> Counts | None:
 
 
 def failures(path: Path) -> list[str]:
-    """Return the failed tests' names, with the first line of why."""
+    """Return the failed tests' names, with the first lines of why and the places that the failure went through."""
     try:
         root = ET.parse(path).getroot()  # noqa: S314 - our own pytest wrote it
     except (OSError, ET.ParseError):
@@ -44,8 +50,11 @@ def failures(path: Path) -> list[str]:
     for case in root.iter("testcase"):
         for kind in ("failure", "error"):
             for problem in case.findall(kind):
-                why = (problem.get("message") or "").strip().splitlines()[:1]
-                found.append(f"{case.get('classname', '')}::{case.get('name', '')}: {why[0] if why else kind}")
+                why = (problem.get("message") or kind).strip().splitlines()[:WHY_LINES]
+                places = PLACE.findall(problem.text or "")
+                lines = [f"{case.get('classname', '')}::{case.get('name', '')}: {why[0][:WIDTH]}"]
+                lines += [f"  {line[:WIDTH]}" for line in [*why[1:], *(f"at {place}" for place in places)]]
+                found.append("\n".join(lines))
     return found
 
 

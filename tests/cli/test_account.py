@@ -17,12 +17,24 @@ from strandline_cli.testing.junit import Counts
 from strandline_cli.testing.run import Account, in_containers
 
 Maker = Callable[..., Progress]
+WHY = "assert 1 == 2&#10;more"
+TRACE = """
+    def test_f() -> None:
+&gt;       helps()
+
+tests/test_f.py:7:
+_ _ _ _ _ _ _ _ _
+E       assert 1 == 2
+E       more
+
+tests/helper.py:12: AssertionError
+"""
 
 
 def report(path: Path, tests: int, failures: int = 0, errors: int = 0, skipped: int = 0) -> Path:
     """Write a report as pytest does."""
     cases = "".join(
-        f'<testcase classname="t" name="f{number}"><failure message="assert 1 == 2&#10;more">x</failure></testcase>'
+        f'<testcase classname="t" name="f{number}"><failure message="{WHY}">{TRACE}</failure></testcase>'
         for number in range(failures)
     ) + "".join(
         f'<testcase classname="t" name="e{number}"><error message="no host">x</error></testcase>'
@@ -46,7 +58,16 @@ def badly(step: Step) -> None:
 
 def test_a_report_is_counted(tmp_path: Path) -> None:
     assert junit.read(report(tmp_path / "r.xml", 10, 2, 1, 3)) == Counts(4, 3, 3)
-    assert junit.failures(tmp_path / "r.xml") == ["t::f0: assert 1 == 2", "t::f1: assert 1 == 2", "t::e0: no host"]
+    why = "assert 1 == 2\n  more\n  at tests/test_f.py:7\n  at tests/helper.py:12"
+    assert junit.failures(tmp_path / "r.xml") == [f"t::f0: {why}", f"t::f1: {why}", "t::e0: no host"]
+
+
+def test_a_failure_that_says_very_much_is_cut(tmp_path: Path) -> None:
+    path = report(tmp_path / "r.xml", 1, 1)
+    path.write_text(path.read_text().replace(WHY, "&#10;".join(["m" * 10_000] * 1000)))
+    (failure,) = junit.failures(path)
+    assert len(failure.splitlines()) == junit.WHY_LINES + 2
+    assert max(map(len, failure.splitlines()[1:])) == junit.WIDTH + 2
 
 
 @pytest.mark.parametrize("content", [None, "", "<testsuites><testsuite", "not xml"])
@@ -86,7 +107,7 @@ def test_failed_tests_are_counted_once(progress: Maker, tmp_path: Path) -> None:
     account = Account(progress())
     account.phase("units", "Test", badly, report(tmp_path / "r.xml", 5, 2))
     assert account.total == Counts(3, 2)
-    assert account.failed[0] == "units: t::f0: assert 1 == 2"
+    assert account.failed[0].startswith("units: t::f0: assert 1 == 2\n")
 
 
 def test_a_scenario_that_fails_before_its_tests_is_a_failure(progress: Maker, tmp_path: Path) -> None:
