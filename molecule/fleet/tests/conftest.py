@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 import servers
 from clock import Clock, ticking
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes long runs with ./strandline test --long only."""
-    if os.environ.get("STRANDLINE_TEST_TIER") != "long":
-        for item in items:
-            if item.get_closest_marker("long"):
-                item.add_marker(pytest.mark.skip(reason="takes long: ./strandline test --long"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from machines import PSQL, ROOT, Machine, poll
 
-LONG = bool(os.environ.get("STRANDLINE_LONG"))
-"""Set by ./strandline test --long: more kills, more events."""
 LOADER = ["runuser", "-u", "strandline-loader", "--"]
 LIBRARY = ["env", "PYTHONPATH=/usr/lib/strandline", "PYTHONDONTWRITEBYTECODE=1"]
 SPOOL = "/var/spool/strandline/parsed"
@@ -221,16 +219,16 @@ def test_a_killed_server_comes_back(collector: Machine) -> None:
     assert poll(lambda: lag(collector) is not None, seconds=40)
 
 
-def test_exactly_once_under_kills(collector: Machine) -> None:
+def test_exactly_once_under_kills(collector: Machine, long: bool) -> None:
     """Two loaders, one database of their own, kills of both and of PostgreSQL: see tests/collector/torture.py."""
     where = "/var/tmp/strandline-torture-program"  # noqa: S108 - in a container of the test
     collector.check("mkdir", "-p", where)
     for name in ("torture.py", "spool_lines.py"):
         content = base64.b64encode((ROOT / "tests" / "collector" / name).read_bytes()).decode()
         collector.check("sh", "-c", f"base64 -d > {where}/{name}", stdin=content)
-    figures = (["--events", "200000", "--loader-kills", "50", "--postgres-kills", "10"] if LONG
+    figures = (["--events", "200000", "--loader-kills", "50", "--postgres-kills", "10"] if long
                else ["--events", "16000", "--loader-kills", "6", "--postgres-kills", "2"])  # fmt: skip
-    done = collector.run("python3", f"{where}/torture.py", *figures, seconds=900 if LONG else 240)
+    done = collector.run("python3", f"{where}/torture.py", *figures, seconds=900 if long else 240)
     print("\n" + done.stdout.strip())
     collector.run("rm", "-rf", where)
     assert done.returncode == 0, done.stdout + done.stderr

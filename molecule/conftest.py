@@ -1,0 +1,26 @@
+"""What the tests of all scenarios have in common."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+LONG = os.environ.get("STRANDLINE_TEST_TIER") == "long"
+
+# An assertion in what tests share says what it saw, as one in a test does.
+pytest.register_assert_rewrite("clock", "clocks", "containers", "hosts", "machines", "outages", "servers", "world")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what takes long, unless it is wanted."""
+    if not LONG:
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="takes long: ./strandline test --long"))
+
+
+@pytest.fixture(scope="session")
+def long() -> bool:
+    """Whether this is ./strandline test --long: more kills, more events."""
+    return LONG
