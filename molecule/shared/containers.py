@@ -71,7 +71,9 @@ class Machine:
     def power_on(self) -> None:
         """Boot, and wait until every unit has started."""
         subprocess.run(["podman", "start", self.name], check=True, capture_output=True)
-        poll(lambda: self.run("systemctl", "is-system-running").stdout.strip() in ("running", "degraded"), 60)
+        state = ["systemctl", "is-system-running"]
+        up = poll(lambda: self.run(*state).stdout.strip() in ("running", "degraded"), 60)
+        assert up, f"{self.name} does not come up: {self.run(*state).stdout}"
 
 
 def operators_environment() -> dict[str, str]:

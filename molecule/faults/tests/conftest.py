@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from outages import connect_anew
-from world import SENSORS, Traffic
+from world import SENSORS, Traffic, quiet, reconcile
 
-TIER = os.environ.get("STRANDLINE_TEST_TIER", "normal")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what takes long, unless it is wanted."""
-    for item in items:
-        if "long" in item.keywords and TIER != "long":
-            item.add_marker(pytest.mark.skip(reason="takes long: ./strandline test --long"))
+FAILED = pytest.StashKey[bool]()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -31,9 +23,21 @@ def no_heartbeats() -> Iterator[None]:
         sensor.run("systemctl", "start", "strandline-heartbeat.timer")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember how the test itself went."""
+    report = yield
+    if report.when == "call":
+        item.stash[FAILED] = report.failed
+    return report
+
+
 @pytest.fixture(autouse=True)
-def no_leftovers() -> Iterator[None]:
-    """The traffic of a test that failed does not go on in the next one."""
+def no_leftovers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Of a test that failed, neither its traffic nor what it lost is there in the next one."""
     yield
     for traffic in list(Traffic.live):
         traffic.stop()
+    if request.node.stash.get(FAILED, False):
+        quiet()
+        reconcile()

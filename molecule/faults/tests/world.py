@@ -34,6 +34,7 @@ LOADER = "strandline-loader.service"
 
 Number = tuple[str, str, int]
 """Sensor, run, number: what every event is known by."""
+QUEUED = re.compile(r"dst\.syslog;d_collector#.*;a;queued;")
 LINE = re.compile(r'\[ev@32473 run="([^"]+)" n="([0-9]+)"\](?:.* call_id="([^"]*)")?')
 
 
@@ -147,17 +148,47 @@ class Outcome:
     account: dict[str, Any]
 
 
+def unsent(sensor: Machine) -> str:
+    """Why something may be on its way from a sensor, if so: in the queue, or in the kernel and not acknowledged."""
+    stats = sensor.run("syslog-ng-ctl", "stats")
+    queued = [int(line.rpartition(";")[2]) for line in stats.stdout.splitlines() if QUEUED.match(line)]
+    connections = sensor.check("ss", "-Htn", "state", "established", "( dport = :6514 )").splitlines()
+    if stats.returncode or not queued or not connections:
+        return f"{sensor.name} has no connection"
+    unacknowledged = [int(line.split()[1]) for line in connections]
+    if any(queued) or any(unacknowledged):
+        return f"{sensor.name} has {sum(queued)} events in its queue, {sum(unacknowledged)} bytes not acknowledged"
+    return ""
+
+
+def unread(collector: Machine) -> str:
+    """Why something may be on its way into the database from a collector, if so: received and not read."""
+    connections = collector.check("ss", "-Htn", "state", "established", "( sport = :6514 )").splitlines()
+    if any(int(line.split()[0]) for line in connections):
+        return f"{collector.name} has not read what it received"
+    what = "SELECT json_build_array(file, byte_offset) FROM strandline.spool_position"
+    positions = dict(sql(f"{what} WHERE collector = '{collector.name}'"))
+    for file in collector.file(PARSED).glob("*.jsonl"):
+        with file.open("rb") as lines:
+            lines.seek(positions.get(file.name, 0))
+            # syslog-ng may have died in the middle of a line.
+            if b"\n" in lines.read():
+                return f"the loader of {collector.name} has not read all of {file.name}"
+    return ""
+
+
 def quiet() -> None:
-    """Wait until nothing more comes into the database by itself."""
-    seen, since = -1, time.monotonic()
-    end = time.monotonic() + 90
-    while time.monotonic() < end and time.monotonic() - since < 6:
-        now = sum(stored().values())
-        if now != seen:
-            seen, since = now, time.monotonic()
-        if not set(numbered()) - set(stored()):
+    """Wait until nothing more comes into the database by itself: nowhere on the way is there anything."""
+    end, calm = time.monotonic() + 180, 0
+    while set(numbered()) - set(stored()):
+        # Seen from the end to the beginning, what moves between two looks would be in neither.
+        why = [reason for reason in [*map(unsent, SENSORS), *map(unread, COLLECTORS)] if reason]
+        calm = 0 if why else calm + 1
+        # Twice: the last bytes of the spool may have been written just now.
+        if calm == 2:
             return
-        time.sleep(0.7)
+        assert time.monotonic() < end, why
+        time.sleep(1)
 
 
 def conclude(traffic: Traffic) -> Outcome:
