@@ -117,6 +117,27 @@ def machine(name: str) -> Machine:
     return Machine(name, load_inventory().listing["_meta"]["hostvars"][name])
 
 
+def reconcile(folder: Path) -> dict[str, Any]:
+    """Run the playbook as the operator would; return the account, which it keeps in a folder."""
+    done = subprocess.run(
+        [
+            "ansible-playbook",
+            f"--inventory={INVENTORY}",
+            str(ROOT / "playbooks" / "reconcile.yml"),
+            f"--extra-vars=reconcile_report_dir={folder}",
+        ],
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    account: dict[str, Any] = json.loads((folder / "account.json").read_text())
+    return account
+
+
 def poll(look: Callable[[], T], seconds: float = 30, every: float = 0.5) -> T:
     """Look again and again until what is seen is true, at most so long; return the last look."""
     end = time.monotonic() + seconds

@@ -7,14 +7,16 @@ import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
-from machines import Machine, poll
+from machines import Machine, poll, reconcile
 
 SPOOL = "/var/spool/strandline/events"
 PARSED = "/var/spool/strandline/parsed"
 RAW = "/var/log/strandline/raw"
+NUMBER = re.compile(r'run="([^"]+)" n="([0-9]+)"')
 
 WRITE = r"""
 import json, socket, sys, time
@@ -60,6 +62,8 @@ class Way:
     sensor: Machine
     collector: Machine
     mark: str
+    folder: Path
+    """For what ./strandline has to write."""
 
     def write(self, *messages: str) -> None:
         """Send datagrams as a listener does."""
@@ -69,13 +73,36 @@ class Way:
         """The collector's objects with the mark, once there are so many."""
         find = f"cat {PARSED}/*.jsonl | grep -F {self.mark} || true"
 
-        def look() -> list[dict[str, Any]]:
-            lines = self.collector.check("sh", "-c", find).splitlines()
-            return [json.loads(line) for line in lines] if len(lines) >= count else []
+        found: list[dict[str, Any]] = []
 
-        found = poll(look, seconds=seconds)
+        def look() -> bool:
+            found[:] = map(json.loads, self.collector.check("sh", "-c", find).splitlines())
+            return len(found) >= count
+
+        poll(look, seconds=seconds)
         assert len(found) == count, f"{len(found)} objects, {count} events"
         return found
+
+    def all_arrive(self, numbers: set[tuple[str, str]]) -> None:
+        """Wait until the database has each of these runs and numbers, once: by themselves, or as sent again.
+
+        What was in the kernel's buffers when a connection broke arrives by `./strandline reconcile` alone.
+        """
+        query = (
+            "SELECT json_build_array(r.run, e.n::text) FROM strandline.event e JOIN strandline.run r ON r.id = e.run_id"  # noqa: S608 - the mark is ours
+            f" WHERE e.data->>'ident' LIKE '{self.mark}-%'"
+        )
+        found: list[tuple[str, str]] = []
+
+        def look() -> bool:
+            found[:] = map(tuple, self.collector.sql(query))
+            return len(found) >= len(numbers)
+
+        if not poll(look, seconds=15):
+            print(f"{len(numbers) - len(found)} of {len(numbers)} were lost on the wire")
+            reconcile(self.folder)
+        assert poll(look, seconds=15)
+        assert sorted(found) == sorted(numbers)
 
     def raw(self) -> dict[str, list[str]]:
         """The raw lines with the mark, by their file."""
@@ -92,10 +119,10 @@ class Way:
 
 
 @pytest.fixture
-def way(sensor: Machine, collector: Machine) -> Iterator[Way]:
+def way(sensor: Machine, collector: Machine, tmp_path: Path) -> Iterator[Way]:
     """A sensor, the collector, and a mark of this test's own."""
     mark = f"mark-{secrets.token_hex(8)}"
-    yield Way(sensor, collector, mark)
+    yield Way(sensor, collector, mark, tmp_path)
     # What was rejected here must not be taken for the scanner's; its numbers stay accounted
     # for as long as retention does not take it.
     collector.sql(
@@ -204,8 +231,17 @@ def test_what_is_no_event_stops_no_event(way: Way) -> None:
     rejects(way, len(hostile))
 
 
+def in_the_spool(way: Way, count: int) -> set[tuple[str, str]]:
+    """Wait until the spool has so many events with the mark, each with an `ident` of its own; return their numbers."""
+    poll(lambda: len(way.spooled()) >= count, seconds=30)
+    lines = way.spooled()
+    assert {line.rpartition("-")[2] for line in lines} == {f'{index}"' for index in range(count)}
+    assert len(lines) == count
+    return {(match[1], match[2]) for match in map(NUMBER.search, lines) if match}
+
+
 def test_a_restart_on_the_sensor_loses_nothing(way: Way) -> None:
-    """Events wait in the socket that systemd holds; the new run counts from 1."""
+    """Events wait in the socket that systemd holds, and then in the spool; each run counts from 1."""
     daddr = way.sensor.addresses[0]
     count = 600
     messages = []
@@ -217,13 +253,27 @@ def test_a_restart_on_the_sensor_loses_nothing(way: Way) -> None:
     way.sensor.check("sh", "-c", "cat > /run/way.py", stdin=WRITE)
     writer = ["systemd-run", "--unit=way", "--collect", "sh", "-c", "python3 /run/way.py < /run/way.json"]
     way.sensor.check(*writer)
-    for verb in ("restart", "reload", "kill --signal=KILL", "restart"):
-        assert poll(lambda: way.sensor.run("systemctl", "is-active", "syslog-ng").stdout == "active\n")
-        way.sensor.check("systemctl", *verb.split(), "syslog-ng.service")
-    found = way.parsed(count)
-    assert {one["ident"] for one in found} == {f'"{way.mark}-{index}"' for index in range(count)}
-    assert len({(one["run"], one["n"]) for one in found}) == count
-    assert len({one["run"] for one in found}) > 1
+    for verb in ("restart", "reload", "restart"):
+        assert poll(way.spooled, seconds=10)
+        way.sensor.check("systemctl", verb, "syslog-ng.service")
+    numbers = in_the_spool(way, count)
+    assert len(numbers) == count
+    runs = {run for run, _ in numbers}
+    assert len(runs) > 1
+    assert all((run, "1") in numbers for run in sorted(runs)[1:])
+    way.all_arrive(numbers)
+
+
+def test_a_crash_on_the_sensor_loses_nothing_that_comes_after_it(way: Way) -> None:
+    """Those that had come before are in the spool; those that come before syslog-ng is there again, in the socket."""
+    daddr = way.sensor.addresses[0]
+    way.write(*(datagram(event(way.mark, daddr, f"-{index}")) for index in range(100)))
+    in_the_spool(way, 100)
+    way.sensor.check("systemctl", "kill", "--signal=KILL", "syslog-ng.service")
+    way.write(*(datagram(event(way.mark, daddr, f"-{index}")) for index in range(100, 200)))
+    numbers = in_the_spool(way, 200)
+    assert len(numbers) == 200
+    way.all_arrive(numbers)
 
 
 CLIENT = r"""

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import secrets
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from machines import INVENTORY, ROOT, Inventory, Machine, poll
+from machines import ROOT, Inventory, Machine, poll, reconcile
 
-LONG = bool(os.environ.get("STRANDLINE_LONG"))
-"""Set by ./strandline test --long: more worlds, ten million rows."""
 # A listener's way of writing events; prints the time stamp of each.
 WRITE = r"""
 import datetime, socket, sys, time
@@ -35,28 +31,6 @@ for n in range(first, first + count):
     print(ts)
     time.sleep(0.002)
 """
-
-
-def reconcile(folder: Path, *extra: str) -> dict[str, Any]:
-    """Run the playbook as the operator would; return the account that it keeps."""
-    done = subprocess.run(
-        [
-            "ansible-playbook",
-            f"--inventory={INVENTORY}",
-            str(ROOT / "playbooks" / "reconcile.yml"),
-            f"--extra-vars=reconcile_report_dir={folder}",
-            *extra,
-        ],
-        cwd=ROOT,
-        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    account: dict[str, Any] = json.loads((folder / "account.json").read_text())
-    return account
 
 
 @dataclass
@@ -114,11 +88,11 @@ class Wire:
         self.sensor.check("systemctl", "restart", "syslog-ng.service")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def no_heartbeats(sensors: list[Machine]) -> Iterator[None]:
-    """Heartbeats are numbered like all events; these tests count to the number."""
+    """Heartbeats are numbered like all events; these tests count to the number, and one begins where another ended."""
     for sensor in sensors:
-        sensor.check("systemctl", "stop", "strandline-heartbeat.timer")
+        sensor.check("systemctl", "stop", "strandline-heartbeat.timer", "strandline-heartbeat.service")
     yield
     for sensor in sensors:
         sensor.check("systemctl", "start", "strandline-heartbeat.timer")
@@ -197,15 +171,15 @@ def run_model(collector: Machine, name: str, *arguments: str, seconds: float) ->
     return answer
 
 
-def test_the_account_of_worlds_that_are_known(collector: Machine) -> None:
+def test_the_account_of_worlds_that_are_known(collector: Machine, long: bool) -> None:
     """Heads, tails, whole runs, rejects, pruned spools, silent sensors: see tests/reconcile/ledger_model.py."""
-    figures = ["--seeds", "30", "--rounds", "40"] if LONG else ["--seeds", "2", "--rounds", "15"]
+    figures = ["--seeds", "30", "--rounds", "40"] if long else ["--seeds", "2", "--rounds", "15"]
     total = run_model(collector, "ledger_model.py", *figures, seconds=900)
     assert total["resent"] > 0
     assert total["outlived"] > 0
 
 
-@pytest.mark.skipif(not LONG, reason="./strandline test --long")
+@pytest.mark.long
 def test_the_account_of_a_week(collector: Machine) -> None:
     """100 sensors, ten million rows, under 10 seconds."""
     figures = run_model(collector, "account_week.py", seconds=900)
