@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from . import policy
+from . import documents, policy
 
 _CHUNK = 1 << 20
 
@@ -72,13 +72,7 @@ class Account:
         """Write the account when it changed; whole or not at all."""
         if not self.changed:
             return
-        aside = self.path.with_suffix(".new")
-        with aside.open("w", encoding="utf-8") as file:
-            json.dump(self.entries, file, indent=1, sort_keys=True)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(self.path)
+        documents.write(self.path, self.entries)
 
 
 def look(directory: Path) -> list[policy.File]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import spool
+from . import documents, spool
 
 MAX_RUNS = 1000
 """The newest are kept: a run begins whenever syslog-ng starts, and its name with the time."""
@@ -46,7 +46,5 @@ def note(path: Path, file: Path) -> None:
         together = spool.Held(days=removed.days)
         together.add(held)
     newest = sorted(runs)[-MAX_RUNS:]
-    aside = path.with_name(path.name + ".new")
     tree = {run: {"last": runs[run].last, "days": runs[run].days} for run in newest}
-    aside.write_text(json.dumps(tree, separators=(",", ":")) + "\n", encoding="utf-8")
-    aside.replace(path)
+    documents.write(path, tree)

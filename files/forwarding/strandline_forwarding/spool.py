@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import policy
+from . import documents, policy
 from .keeper import look
 from .ranges import Ranges, normal
 
@@ -153,9 +153,7 @@ class Index:
                 for name, known in self.files.items()
             },
         }
-        aside = state.with_name(state.name + ".new")
-        aside.write_text(json.dumps(tree, separators=(",", ":")) + "\n", encoding="utf-8")
-        aside.replace(state)
+        documents.write(state, tree)
 
     def refresh(self) -> None:
         """Read what is new, and forget files that were removed. Raises OSError when the spool can't be read."""

@@ -7,11 +7,12 @@ that a total may be told any number of times, late and out of order, and is summ
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from . import documents
 
 MAX_KEYS = 1000
 """Counters of one name that are remembered: sockets and files come and go."""
@@ -45,12 +46,7 @@ class Totals:
     def save(self) -> None:
         """Keep it; whole or not at all. Raises OSError."""
         tree = {"life": self.life, "sums": self.sums, "raw": self.raw, "notes": self.notes}
-        aside = self.path.with_name(self.path.name + ".new")
-        with aside.open("w", encoding="utf-8") as file:
-            json.dump(tree, file, separators=(",", ":"))
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(self.path)
+        documents.write(self.path, tree)
 
     def add(self, name: str, number: int) -> None:
         """Add to a sum."""
