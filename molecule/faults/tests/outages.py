@@ -8,13 +8,16 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import disks
 from containers import Machine
 from world import SENSORS, SPOOL, SYSLOG, Traffic, sql
 
 PRUNE = "/etc/strandline/prune.json"
 RETENTION = "/etc/strandline/collector/retention.json"
+EXT4_COMMIT_SECONDS = 5
 
 
 def connect_anew() -> None:
@@ -82,6 +85,31 @@ def small_disk(machine: Machine, place: str, units: list[str], kib: int) -> Iter
 def used(machine: Machine, place: str) -> int:
     """How full a file system is, in percent."""
     return int(machine.check("df", "--output=pcent", place).split()[-1].rstrip("%"))
+
+
+def lose_power(machine: Machine) -> None:
+    """As :meth:`Machine.power_off`, and what was not on its disk yet is gone."""
+    machine.power_off()
+    disks.cut(machine.name)
+
+
+@contextmanager
+def writing_back_as(machine: Machine) -> Iterator[float]:
+    """This machine's kernel writes back as often as a role has a host's kernel do, which a container can't tell it.
+
+    Gives the seconds after which what was written is on the disk: expired, found, and in ext4's next commit.
+    """
+    settings = machine.check("cat", "/etc/sysctl.d/60-strandline.conf").splitlines()
+    wanted = {key.strip(): text.strip() for key, _, text in (line.partition("=") for line in settings)}
+    files = [Path("/proc/sys/vm") / name for name in ("dirty_expire_centisecs", "dirty_writeback_centisecs")]
+    kept = [file.read_text() for file in files]
+    try:
+        for file in files:
+            file.write_text(wanted[f"vm.{file.name}"])
+        yield sum(int(file.read_text()) for file in files) / 100 + EXT4_COMMIT_SECONDS
+    finally:
+        for file, text in zip(files, kept, strict=True):
+            file.write_text(text)
 
 
 @contextmanager

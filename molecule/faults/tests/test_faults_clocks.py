@@ -16,7 +16,6 @@ from outages import PRUNE, RETENTION, bounded, changed, connect_anew, pruned, st
 from world import (
     COLLECTOR1,
     COLLECTOR2,
-    LINE,
     RAW,
     SENSORS,
     SIP,
@@ -24,6 +23,7 @@ from world import (
     SYSLOG,
     Traffic,
     conclude,
+    raw_days,
     raw_lines,
     sql,
 )
@@ -99,22 +99,6 @@ def keepers_clocks(sensor: Machine) -> Iterator[list[Clock]]:
         connect_anew()
         yield [its, collectors]
     connect_anew()
-
-
-def raw_days(collector: Machine, traffic: Traffic) -> list[tuple[str, date]]:
-    """The Call-ID of each line of a traffic in a collector's raw files, compressed or not, and its file's day.
-
-    Each line must have been received on that day.
-    """
-    found = []
-    for path in collector.check("find", RAW, "-name", "2*.log*").split():
-        day = os.path.basename(path)[:10]
-        for line in collector.check("zstdcat", "--force", path).splitlines():
-            match = LINE.search(line)
-            if match and (match[3] or "").startswith(f"{traffic.mark}-"):
-                assert line.startswith(day), (path, line)
-                found.append((match[3], date.fromisoformat(day)))
-    return found
 
 
 def test_a_sensors_clock_jumps_a_day_ahead_and_back() -> None:
