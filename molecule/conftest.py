@@ -9,15 +9,17 @@ import pytest
 LONG = os.environ.get("STRANDLINE_TEST_TIER") == "long"
 
 # An assertion in what tests share says what it saw, as one in a test does.
-pytest.register_assert_rewrite("clock", "clocks", "containers", "hosts", "machines", "outages", "servers", "world")
+pytest.register_assert_rewrite(
+    "clock", "clocks", "containers", "debian", "hosts", "machines", "outages", "servers", "world"
+)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what takes long, unless it is wanted."""
     if not LONG:
-        for item in items:
-            if item.get_closest_marker("long"):
-                item.add_marker(pytest.mark.skip(reason="takes long: ./strandline test --long"))
+        long = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from functools import partial
 
 import disks
 import pytest
+from containers import Machine
 from outages import lose_power, shortly_before, stopped, writing_back_as
 from world import COLLECTOR1, COLLECTORS, SENSORS, SPOOL, SYSLOG, Traffic, conclude, raw_days, sql, stored
 
@@ -18,6 +19,11 @@ def whole_lines() -> None:
     for sensor in SENSORS:
         for file in sensor.file(SPOOL).glob("2*.log"):
             assert not [line for line in file.read_text().splitlines() if line.count(" [ev@32473 ") > 1]
+
+
+def runs(sensor: Machine) -> set[str]:
+    """The runs of a sensor that the database knows."""
+    return {run for name, run, _ in stored() if name == sensor.name}
 
 
 def test_a_collector_with_the_database_loses_its_power() -> None:
@@ -55,6 +61,7 @@ def test_a_sensor_loses_its_power() -> None:
 def test_a_sensor_that_nobody_hears_loses_its_power() -> None:
     """The newest events are lost, which no other host has, and nobody can tell how many: only those of some seconds."""
     sensor = SENSORS[0]
+    earlier = runs(sensor)
     with writing_back_as(sensor) as seconds:
         with stopped(COLLECTORS, SYSLOG):
             traffic = Traffic("unheard")
@@ -65,5 +72,4 @@ def test_a_sensor_that_nobody_hears_loses_its_power() -> None:
     print(f"{len(outcome.unnumbered)} of {len(may_be_lost)} answered in the last {seconds:g} s are lost")
     assert outcome.unnumbered <= may_be_lost
     whole_lines()
-    first = {(name, run) for name, run, n in stored() if name == sensor.name and n == 1}
-    assert first == {(name, run) for name, run, _ in stored() if name == sensor.name}
+    assert {run for name, run, n in stored() if name == sensor.name and n == 1} >= runs(sensor) - earlier
