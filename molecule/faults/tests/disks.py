@@ -9,6 +9,7 @@ has no loop devices, the directories are plain ones.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -39,9 +40,12 @@ def make(name: str, mib: int, directories: list[str]) -> None:
     if not exists(name):
         with _image(name).open("wb") as image:
             image.truncate(mib << 20)
-        subprocess.run(["mkfs.ext4", "-q", "-F", str(_image(name))], check=True)
-        if not _mount(name):
-            print("no loop devices", file=sys.stderr)
+        if not shutil.which("mkfs.ext4"):
+            print("no mkfs.ext4: the data lies in a directory", file=sys.stderr)
+        else:
+            subprocess.run(["mkfs.ext4", "-q", "-F", str(_image(name))], check=True)
+            if not _mount(name):
+                print("no loop devices: the data lies in a directory", file=sys.stderr)
     for directory in directories:
         (DISKS / name / directory).mkdir(exist_ok=True)
 

@@ -11,7 +11,9 @@ from containers import Machine
 from outages import lose_power, shortly_before, stopped, writing_back_as
 from world import COLLECTOR1, COLLECTORS, SENSORS, SPOOL, SYSLOG, Traffic, conclude, raw_days, sql, stored
 
-pytestmark = pytest.mark.skipif(not disks.exists(SENSORS[0].name), reason="this machine has no loop devices")
+pytestmark = pytest.mark.skipif(
+    not disks.exists(SENSORS[0].name), reason="this machine has no loop devices, or no mkfs.ext4"
+)
 
 
 def whole_lines() -> None:
