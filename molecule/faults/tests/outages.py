@@ -7,7 +7,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,19 +97,22 @@ def lose_power(machine: Machine) -> None:
 def writing_back_as(machine: Machine) -> Iterator[float]:
     """This machine's kernel writes back as often as a role has a host's kernel do, which a container can't tell it.
 
-    Gives the seconds after which what was written is on the disk: expired, found, and in ext4's next commit.
+    Gives the seconds after which what was written is on the disk: expired, found, and in ext4's next commit. They are
+    more where this machine can't be told either.
     """
     settings = machine.check("cat", "/etc/sysctl.d/60-strandline.conf").splitlines()
     wanted = {key.strip(): text.strip() for key, _, text in (line.partition("=") for line in settings)}
     files = [Path("/proc/sys/vm") / name for name in ("dirty_expire_centisecs", "dirty_writeback_centisecs")]
     kept = [file.read_text() for file in files]
     try:
-        for file in files:
-            file.write_text(wanted[f"vm.{file.name}"])
+        with suppress(OSError):
+            for file in files:
+                file.write_text(wanted[f"vm.{file.name}"])
         yield sum(int(file.read_text()) for file in files) / 100 + EXT4_COMMIT_SECONDS
     finally:
-        for file, text in zip(files, kept, strict=True):
-            file.write_text(text)
+        with suppress(OSError):
+            for file, text in zip(files, kept, strict=True):
+                file.write_text(text)
 
 
 @contextmanager
