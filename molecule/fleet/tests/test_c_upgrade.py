@@ -100,7 +100,7 @@ def test_the_same_command_carries_on_when_debian_has_mended_it(next_debian: dict
     assert booted == [SENSOR2.name]
     assert "done" in row(said, SENSOR2)
     for host in HOSTS:
-        assert row(said, host).endswith("✔")
+        assert row(said, host).rstrip().endswith("✔")
         now = debian.installed(host, *SOURCES)
         assert now == {package: version + debian.NEWER for package, version in next_debian[host.name].items()}
     for sensor in ALL:
@@ -112,11 +112,3 @@ def test_the_same_command_carries_on_when_debian_has_mended_it(next_debian: dict
         assert plugin.startswith(f"installed {debian.installed(sensor, 'bind9')['bind9']}+strandline.")
         # A canary has asked, and the plugin has told.
         assert heard()[sensor.name] > before[sensor.name]
-
-
-def test_what_is_up_to_date_has_nothing_to_do(next_debian: dict[str, dict[str, str]]) -> None:
-    """No service runs replaced code any more."""
-    code, said = upgrade()
-    assert code == 0, said[-4000:]
-    for host in HOSTS:
-        assert row(said, host).split()[1:] == ["nothing", "✔"]
