@@ -73,21 +73,32 @@ def numbered() -> dict[Number, str]:
             for line in file.read_text().splitlines():
                 match = LINE.search(line)
                 if not match:
-                    # What a power cut left of a header.
+                    # What a power cut left of a header, and nothing else.
                     assert "<134>1 ".startswith(line[:7]), line
+                    assert "event=" not in line, line
                     continue
                 found[sensor.name, match[1], int(match[2])] = match[3] or ""
     return found
 
 
 def stored() -> Counter[Number]:
-    """Every event in the database, and how often it is there. A line that could not be read is one, too."""
+    """Every event in the database, and how often it is there."""
     rows = sql(
         "SELECT json_build_array(s.name, r.run, e.n) FROM strandline.event e JOIN strandline.run r ON r.id = e.run_id"
         " JOIN strandline.sensor s ON s.id = r.sensor_id"
-        " UNION ALL SELECT json_build_array(sensor, run, n) FROM strandline.reject WHERE n IS NOT NULL"
     )
     return Counter((name, run, n) for name, run, n in rows)
+
+
+def refused() -> set[Number]:
+    """Every number whose line arrived and could not be read."""
+    rows = sql("SELECT json_build_array(sensor, run, n) FROM strandline.reject WHERE n IS NOT NULL")
+    return {(name, run, n) for name, run, n in rows}
+
+
+def nowhere() -> set[Number]:
+    """What the spools have and the database lacks."""
+    return set(numbered()) - set(stored()) - refused()
 
 
 def calls() -> Counter[str]:
@@ -113,6 +124,7 @@ class Traffic:
         # Unlike that of any earlier run on the same hosts.
         mark = self.mark = f"{mark}{time.time_ns() // 1_000_000:x}"
         self.rate = rate
+        self.refused = refused()
         Traffic.live.append(self)
         self._stop = f"/run/{mark}.stop"
         SCANNER.check("rm", "-f", self._stop)
@@ -202,7 +214,7 @@ def unread(collector: Machine) -> str:
 def quiet() -> None:
     """Wait until nothing more comes into the database by itself: nowhere on the way is there anything."""
     end, calm = time.monotonic() + 180, 0
-    while set(numbered()) - set(stored()):
+    while nowhere():
         # Seen from the end to the beginning, what moves between two looks would be in neither.
         why = [reason for reason in [*map(unsent, SENSORS), *map(unread, COLLECTORS)] if reason]
         calm = 0 if why else calm + 1
@@ -213,17 +225,21 @@ def quiet() -> None:
         time.sleep(1)
 
 
-def conclude(traffic: Traffic) -> Outcome:
-    """End the traffic and compare: the account must name what is missing exactly, and nothing be missing after it."""
+def conclude(traffic: Traffic, torn: int = 0) -> Outcome:
+    """End the traffic and compare: the account must name what is missing exactly, and nothing be missing after it.
+
+    `torn` is how many lines a power cut may have left by half, so that they can't be read; otherwise each can.
+    """
     answered = traffic.stop()
     quiet()
     spools = numbered()
-    missing = set(spools) - set(stored())
+    missing = nowhere()
     account = reconcile()
     assert account["before"]["missing"] == len(missing)
     assert account["after"]["missing"] == 0
     after = stored()
-    assert set(spools) - set(after) == set()
+    assert set(spools) - set(after) - refused() == set()
+    assert len(refused() - traffic.refused) <= torn
     assert [number for number, times in after.items() if times > 1] == []
     # Not by the spools: the pruner may have taken what had arrived.
     unnumbered = answered - set(calls())
