@@ -1,8 +1,8 @@
 """What can go wrong in a way that the operator understands."""
 
+from strandline_fleet.errors import Refusal
 
-class Refusal(Exception):
-    """Nothing was changed. The text is one clear sentence with its remedy."""
+__all__ = ["Refusal", "StepFailed"]
 
 
 class StepFailed(Exception):

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from strandline_fleet.inventory.read import fleet_of
 
 from strandline_cli import builder, galaxy, paths, podman
 from strandline_cli.errors import Refusal
-from strandline_cli.fleet.read import fleet_of
 from strandline_cli.progress import Progress, Step, ansible_task
 
 

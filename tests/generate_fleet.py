@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from filter_plugins.fleet_arithmetic import ROUTABLE_SLASH8
+from strandline_fleet.arithmetic import ROUTABLE_SLASH8
 
 PLACES = [
     ("Johannesburg", "ZA", "AF"), ("Lagos", "NG", "AF"), ("Nairobi", "KE", "AF"), ("Singapore", "SG", "AS"),

@@ -17,13 +17,14 @@ import click
 import yaml
 from rich.console import Console
 from rich.table import Table
+from strandline_fleet import probes
+from strandline_fleet.inventory.read import fleet_of
+from strandline_fleet.probes import Probe
 
 from strandline_cli import paths, verbs
 from strandline_cli.errors import Refusal, StepFailed
-from strandline_cli.fleet import listing, probes
+from strandline_cli.fleet import listing
 from strandline_cli.fleet.listing import Entry
-from strandline_cli.fleet.probes import Probe
-from strandline_cli.fleet.read import fleet_of
 from strandline_cli.progress import Progress
 
 TIMEOUT = 5.0  # seconds for a connection and for each answer

@@ -11,13 +11,15 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
+from strandline_fleet import origins, report
+from strandline_fleet.arithmetic import PERIODS_PER_YEAR
+from strandline_fleet.inventory import edit, former
+from strandline_fleet.inventory.countries import CONTINENT_OF
+from strandline_fleet.inventory.read import fleet_of
 
-from filter_plugins.fleet_arithmetic import PERIODS_PER_YEAR
 from strandline_cli import paths, verbs
 from strandline_cli.errors import Refusal
-from strandline_cli.fleet import edit, former, origins, report, serving
-from strandline_cli.fleet.countries import CONTINENT_OF
-from strandline_cli.fleet.read import fleet_of
+from strandline_cli.fleet import serving
 from strandline_cli.progress import Progress
 
 

@@ -16,13 +16,13 @@ from itertools import takewhile
 from pathlib import Path
 
 import click
+from strandline_fleet.inventory.read import fleet_of
 
 from strandline_cli import paths, verbs
 from strandline_cli.errors import Refusal, StepFailed
 from strandline_cli.fleet import listing
 from strandline_cli.fleet.canary import canary
 from strandline_cli.fleet.listing import Entry
-from strandline_cli.fleet.read import fleet_of
 from strandline_cli.progress import Progress, spent
 
 ONBOARD = verbs.PlaybookVerb("onboard", "Turn freshly leased servers into verified sensors.")

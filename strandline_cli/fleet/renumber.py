@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+from strandline_fleet.inventory import edit
+from strandline_fleet.inventory.model import Fleet, Host
+from strandline_fleet.inventory.read import fleet_of
 
 from strandline_cli import paths, verbs
 from strandline_cli.errors import Refusal, StepFailed
-from strandline_cli.fleet import edit, listing
+from strandline_cli.fleet import listing
 from strandline_cli.fleet.canary import canary
-from strandline_cli.fleet.model import Fleet, Host
-from strandline_cli.fleet.read import fleet_of
 from strandline_cli.progress import Progress, spent
 
 RENUMBER = verbs.PlaybookVerb("renumber", "Follow a host to the address that its provider gave it.")

@@ -14,15 +14,16 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.table import Table
+from strandline_fleet.arithmetic import slash8s, yearly_cost
+from strandline_fleet.inventory import edit
+from strandline_fleet.inventory.former import former_leases
+from strandline_fleet.inventory.model import Fleet, Host
+from strandline_fleet.inventory.read import fleet_of
 
-from filter_plugins.fleet_arithmetic import slash8s, yearly_cost
 from strandline_cli import paths, verbs
 from strandline_cli.errors import Refusal
-from strandline_cli.fleet import edit, listing
+from strandline_cli.fleet import listing
 from strandline_cli.fleet.canary import TABLE_WIDTH
-from strandline_cli.fleet.former import former_leases
-from strandline_cli.fleet.model import Fleet, Host
-from strandline_cli.fleet.read import fleet_of
 from strandline_cli.progress import Progress
 
 RETIRE = verbs.PlaybookVerb("retire", "End the service of a host, or of everything leased from a provider.")

@@ -19,14 +19,14 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.table import Table
+from strandline_fleet.inventory.read import fleet_of
+from strandline_fleet.rollout import DEFAULT_SIZE, batches
 
 from strandline_cli import verbs
 from strandline_cli.errors import Refusal, StepFailed
 from strandline_cli.fleet import listing
-from strandline_cli.fleet.batches import DEFAULT_SIZE, batches
 from strandline_cli.fleet.canary import TABLE_WIDTH, canary
 from strandline_cli.fleet.listing import Entry
-from strandline_cli.fleet.read import fleet_of
 from strandline_cli.progress import Progress
 
 ROTATE = verbs.PlaybookVerb("rotate_certificates", "Give the hosts new keys, without losing an event.")

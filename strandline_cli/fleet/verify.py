@@ -16,13 +16,14 @@ import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from strandline_fleet import health, probes
+from strandline_fleet.health import Finding, Row
+from strandline_fleet.inventory.read import fleet_of
 
 from strandline_cli import paths, verbs
 from strandline_cli.errors import StepFailed
-from strandline_cli.fleet import canary, health, listing, probes
-from strandline_cli.fleet.health import Finding, Row
+from strandline_cli.fleet import canary, listing
 from strandline_cli.fleet.listing import Entry
-from strandline_cli.fleet.read import fleet_of
 from strandline_cli.progress import Progress
 
 DATABASE = ".database.json"

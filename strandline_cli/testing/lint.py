@@ -15,6 +15,8 @@ from strandline_cli import paths
 from strandline_cli.progress import Step, stop
 
 NAMESPACES = (
+    paths.ROOT / "action_plugins",
+    paths.ROOT / "callback_plugins",
     paths.ROOT / "connection_plugins",
     paths.ROOT / "filter_plugins",
     paths.ROOT / "library",

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from strandline_fleet.arithmetic import ROUTABLE_SLASH8
+from strandline_fleet.inventory.former import FormerLease
+from strandline_fleet.inventory.load import load
+from strandline_fleet.report import Known, summarise, write
 
-from filter_plugins.fleet_arithmetic import ROUTABLE_SLASH8
-from strandline_cli.fleet.former import FormerLease
-from strandline_cli.fleet.load import load
-from strandline_cli.fleet.report import Known, summarise, write
 from strandline_cli.fleet.serving import Serving
 from tests.generate_fleet import write_fleet
 

@@ -6,9 +6,8 @@ import datetime as dt
 from decimal import Decimal
 
 import pytest
-from ansible.errors import AnsibleFilterError
-
-from filter_plugins.fleet_arithmetic import ROUTABLE_SLASH8, coverage, renewals, slash8s, yearly_cost
+from strandline_fleet.arithmetic import ROUTABLE_SLASH8, coverage, renewals, slash8s, yearly_cost
+from strandline_fleet.errors import Refusal
 
 
 def test_routable_slash8s() -> None:
@@ -24,7 +23,7 @@ def test_slash8s_are_counted_once_and_unroutable_ones_not_at_all() -> None:
 
 
 def test_what_is_no_address_is_refused() -> None:
-    with pytest.raises(AnsibleFilterError, match=r"'1\.2\.3\.4\.5' is no IP address"):
+    with pytest.raises(Refusal, match=r"'1\.2\.3\.4\.5' is no IP address"):
         slash8s(["1.2.3.4.5"])
 
 
@@ -48,9 +47,9 @@ def test_yearly_cost(price: object, currency: str, period: str, cost: str) -> No
 
 
 def test_unknown_period_and_currency_are_refused() -> None:
-    with pytest.raises(AnsibleFilterError, match="'fortnight' is unknown"):
+    with pytest.raises(Refusal, match="'fortnight' is unknown"):
         yearly_cost({"price": 1, "currency": "USD", "period": "fortnight"}, {}, "USD")
-    with pytest.raises(AnsibleFilterError, match="no rate for EUR"):
+    with pytest.raises(Refusal, match="no rate for EUR"):
         yearly_cost({"price": 1, "currency": "EUR", "period": "year"}, {}, "USD")
 
 

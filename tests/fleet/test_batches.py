@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-
-from strandline_cli.fleet.batches import batches
+from strandline_fleet.rollout import batches
 
 FLEET = {
     f"{provider}{n}": provider for provider, count in {"a": 5, "b": 2, "c": 1, "d": 8}.items() for n in range(count)

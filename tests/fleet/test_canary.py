@@ -10,11 +10,11 @@ from contextlib import contextmanager
 
 import pytest
 from rich.console import Console
+from strandline_fleet.probes import Probe
 
 from strandline_cli.fleet import canary
 from strandline_cli.fleet.canary import Sent
 from strandline_cli.fleet.listing import Entry
-from strandline_cli.fleet.probes import Probe
 
 HERE = "127.0.0.1"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import yaml as pyyaml
+from strandline_fleet.inventory.edit import FORMER, add_host, apply, check, difference, host_entry, retire_hosts
+from strandline_fleet.inventory.load import load
 
 from strandline_cli.errors import Refusal
-from strandline_cli.fleet.edit import FORMER, add_host, apply, check, difference, host_entry, retire_hosts
-from strandline_cli.fleet.load import load
 
 ROOT = Path(__file__).resolve().parents[2]
 TODAY = dt.date(2026, 11, 25)

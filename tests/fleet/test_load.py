@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from strandline_fleet.inventory.load import LISTENERS, load
+from strandline_fleet.inventory.model import Fleet, Severity
 
-from strandline_cli.fleet.load import LISTENERS, load
-from strandline_cli.fleet.model import Fleet, Severity
 from tests.generate_fleet import write_fleet
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
+from strandline_fleet import probes
+from strandline_fleet.probes import Probe
 from strandline_listeners.rfb.session import negotiated
 from strandline_listeners.sip import message
-
-from strandline_cli.fleet import probes
-from strandline_cli.fleet.probes import Probe
 
 ROOT = Path(__file__).resolve().parents[2]
 CATALOGUE = yaml.safe_load((ROOT / "files" / "catalogue" / "events.yml").read_text())

@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from strandline_fleet.inventory.load import load
+from strandline_fleet.inventory.model import Fleet
 
 from strandline_cli.errors import Refusal
 from strandline_cli.fleet import renumber
-from strandline_cli.fleet.load import load
-from strandline_cli.fleet.model import Fleet
 
 PROVIDER = """\
 ---

@@ -8,12 +8,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from strandline_fleet.inventory.former import former_leases
+from strandline_fleet.inventory.load import load
+from strandline_fleet.origins import origins, table_of
+from strandline_fleet.report import Known, render, summarise, write
 
 from strandline_cli.errors import Refusal
-from strandline_cli.fleet.former import former_leases
-from strandline_cli.fleet.load import load
-from strandline_cli.fleet.origins import origins, table_of
-from strandline_cli.fleet.report import Known, render, summarise, write
 from strandline_cli.fleet.serving import Serving, merge, read
 from tests.generate_fleet import write_fleet
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from strandline_fleet.inventory import edit
+from strandline_fleet.inventory.load import load
+from strandline_fleet.inventory.model import Fleet
 
 from strandline_cli.errors import Refusal, StepFailed
-from strandline_cli.fleet import edit, retire
-from strandline_cli.fleet.load import load
-from strandline_cli.fleet.model import Fleet
+from strandline_cli.fleet import retire
 from strandline_cli.progress import Progress, Step
 from tests.generate_fleet import write_fleet
 

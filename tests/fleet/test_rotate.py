@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from strandline_fleet.inventory.load import load
 
 from strandline_cli.errors import Refusal
 from strandline_cli.fleet import rotate
 from strandline_cli.fleet.listing import Entry
-from strandline_cli.fleet.load import load
 from strandline_cli.fleet.rotate import Course, Marks, State
 from strandline_cli.progress import Progress
 from tests.generate_fleet import write_fleet

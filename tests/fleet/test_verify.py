@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from strandline_fleet import health
+from strandline_fleet.health import DAY, Finding
+from strandline_fleet.probes import probes
 
-from strandline_cli.fleet import health, verify
+from strandline_cli.fleet import verify
 from strandline_cli.fleet.canary import Sent
-from strandline_cli.fleet.health import DAY, Finding
 from strandline_cli.fleet.listing import Entry
-from strandline_cli.fleet.probes import probes
 
 NOW = 1764036738.0
 SENSOR = Entry("ams1", "sensors", ("198.51.100.21",), 20022)

@@ -18,11 +18,11 @@ from typing import Any
 from cryptography import x509
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from filter_plugins.fleet_arithmetic import ROUTABLE_SLASH8, coverage, renewals, slash8s, yearly_cost
-from strandline_cli.fleet.countries import CONTINENTS
-from strandline_cli.fleet.former import FormerLease
-from strandline_cli.fleet.model import Fleet, Host, Provider
 from strandline_cli.fleet.serving import WINDOW_DAYS, Serving
+from strandline_fleet.arithmetic import ROUTABLE_SLASH8, coverage, renewals, slash8s, yearly_cost
+from strandline_fleet.inventory.countries import CONTINENTS
+from strandline_fleet.inventory.former import FormerLease
+from strandline_fleet.inventory.model import Fleet, Host, Provider
 
 RENEWAL_DAYS = 30
 CERTIFICATE_DAYS = 60
@@ -69,7 +69,7 @@ class Known:
     certificates: Mapping[str, dt.datetime] = dataclasses.field(default_factory=dict)
     """When each host's certificate ends (UTC)."""
     origins: list[dict[str, Any]] | None = None
-    """As :func:`strandline_cli.fleet.origins.origins` gives them."""
+    """As :func:`strandline_fleet.origins.origins` gives them."""
     origins_missing: str = ""
     """Why there are none."""
     serving: Mapping[str, Serving] | None = None

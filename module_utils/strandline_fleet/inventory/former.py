@@ -9,9 +9,9 @@ from pathlib import Path
 
 from ruamel.yaml.error import YAMLError
 
-from strandline_cli.errors import Refusal
-from strandline_cli.fleet.edit import FORMER
-from strandline_cli.fleet.load import yaml
+from strandline_fleet.errors import Refusal
+from strandline_fleet.inventory.edit import FORMER
+from strandline_fleet.inventory.load import yaml
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
-import click
-
-from strandline_cli.errors import Refusal
-from strandline_cli.fleet.load import load
-from strandline_cli.fleet.model import Fleet
+from strandline_fleet.errors import Refusal
+from strandline_fleet.inventory.load import load
+from strandline_fleet.inventory.model import Fleet
 
 SHOWN_PROBLEMS = 20
 
@@ -24,5 +23,5 @@ def fleet_of(inventory: str) -> Fleet:
         more = [f"… and {len(lines) - SHOWN_PROBLEMS} more"] if len(lines) > SHOWN_PROBLEMS else []
         raise Refusal("\n".join([f"{inventory} has mistakes:", *lines[:SHOWN_PROBLEMS], *more]))
     for problem in fleet.problems:
-        click.echo(f"strandline: {problem}", err=True)
+        print(f"strandline: {problem}", file=sys.stderr)
     return fleet

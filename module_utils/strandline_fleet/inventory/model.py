@@ -1,4 +1,4 @@
-"""The fleet as data: read and checked by :mod:`strandline_cli.fleet.load`; everything else is derived from it."""
+"""The fleet as data: read and checked by :mod:`strandline_fleet.inventory.load`; everything else is derived from it."""
 
 from __future__ import annotations
 

@@ -20,9 +20,9 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.scalarstring import ScalarString
 
-from filter_plugins.fleet_arithmetic import PERIODS_PER_YEAR
-from strandline_cli.fleet.countries import CONTINENT_OF, CONTINENTS
-from strandline_cli.fleet.model import EarlierPrice, Fleet, Host, Lease, Place, Problem, Provider, Severity
+from strandline_fleet.arithmetic import PERIODS_PER_YEAR
+from strandline_fleet.inventory.countries import CONTINENT_OF, CONTINENTS
+from strandline_fleet.inventory.model import EarlierPrice, Fleet, Host, Lease, Place, Problem, Provider, Severity
 
 STATUSES = ("active", "cancelled")
 PROVIDER_KEYS = ("name", "site", "panel", "since", "payment", "support", "reputation", "notes")

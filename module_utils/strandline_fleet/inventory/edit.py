@@ -23,9 +23,9 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.scalarfloat import ScalarFloat
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-from strandline_cli.errors import Refusal
-from strandline_cli.fleet.load import load, yaml
-from strandline_cli.fleet.model import Fleet, Host, Problem
+from strandline_fleet.errors import Refusal
+from strandline_fleet.inventory.load import load, yaml
+from strandline_fleet.inventory.model import Fleet, Host, Problem
 
 # The record of former leases, beside the provider files; not an inventory source, so that Ansible never sees it.
 FORMER = "former_leases.yml"

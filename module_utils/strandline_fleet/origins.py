@@ -10,9 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from strandline_cli import paths
-from strandline_cli.errors import Refusal
-from strandline_cli.fleet.model import Fleet, Host
+from strandline_fleet.errors import Refusal
+from strandline_fleet.inventory.model import Fleet, Host
 
 SETTING = "fleet_asn_table"
 
@@ -61,7 +60,7 @@ def origins(hosts: Iterable[Host], table: Path) -> list[dict[str, Any]]:
 
 def _load(table: Path) -> Any:
     """The publisher's reader: the table has one parser, which runs on the publisher and here."""
-    sys.path.insert(0, str(paths.ROOT / "files" / "publisher"))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "files" / "publisher"))
     try:
         astable = importlib.import_module("strandline_publisher.astable")
         errors = importlib.import_module("strandline_publisher.errors")
