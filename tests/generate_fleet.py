@@ -46,6 +46,12 @@ publishers:
   hosts:
     www1:
       addresses: [192.0.2.11]
+
+leased:
+  children:
+    collectors:
+    publishers:
+    sensors:
 """
 SETTINGS = """---
 fleet_admin_user: root
@@ -58,6 +64,8 @@ fleet_contact: feeds@example.org
 fleet_site: https://feeds.example.org/
 fleet_currency: USD
 fleet_rates: {EUR: 1.08, GBP: 1.27}
+"""
+LEASED = """---
 ansible_host: "{{ addresses[0] }}"
 """
 
@@ -122,6 +130,7 @@ def write_fleet(directory: Path, hosts: int, providers: int, seed: int, today: d
     (directory / "group_vars").mkdir(exist_ok=True)
     (directory / "central.yml").write_text(CENTRAL, encoding="utf-8")
     (directory / "group_vars" / "all.yml").write_text(SETTINGS, encoding="utf-8")
+    (directory / "group_vars" / "leased.yml").write_text(LEASED, encoding="utf-8")
     words = rng.sample(WORDS, k=providers)
     shares: list[list[tuple[str, list[str]]]] = [[] for _ in words]
     for number, own in enumerate(addresses(rng, hosts)):

@@ -43,6 +43,18 @@ ROLE_PREFIXES = (
     "tls_identity_",
     "verify_",
 )
+SETTINGS = ("fleet_currency", "fleet_rates", "fleet_allowed_ranges")
+"""Variables of all hosts by which provider files are checked."""
+CONNECTION_VARIABLES = (
+    "ansible_become",
+    "ansible_connection",
+    "ansible_host",
+    "ansible_port",
+    "ansible_python_interpreter",
+    "ansible_ssh_common_args",
+    "ansible_user",
+)
+"""How hosts are entered: never for all hosts, since that would be how Ansible enters this machine."""
 LISTENERS = ("ssh", "dns", "sip", "vnc")
 # The name becomes a certificate's CN, a directory at the collector and an Ansible host: RFC 1123 label, lower case.
 HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -429,14 +441,31 @@ def _duplicates(providers: Iterable[Provider], shown: Mapping[Path, str]) -> lis
     return problems
 
 
-def load(directory: Path, today: dt.date | None = None) -> Fleet:
-    """Read ``directory`` (an inventory) and check it. ``today`` (UTC) decides which renewals are past."""
+def _settings(directory: Path, problems: list[Problem]) -> Mapping[str, Any]:
+    """The settings of group_vars/all.yml as text, without templates resolved; none of a file that a vault encrypts."""
+    path = directory / "group_vars" / "all.yml"
+    read = _read(path, f"{directory}/group_vars/all.yml", problems) if path.exists() else {}
+    if not isinstance(read, CommentedMap):
+        return {}
+    for key in read:
+        if key in CONNECTION_VARIABLES:
+            message = f"{key} stands here, where it is this machine's too"
+            remedy = "move it to group_vars/leased.yml, and add the group leased as in inventory/example/central.yml"
+            line = read.lc.data[key][0] + 1
+            problems.append(Problem(f"{directory}/group_vars/all.yml", line, "", str(key), message, remedy))
+    return read
+
+
+def load(directory: Path, today: dt.date | None = None, settings: Mapping[str, Any] | None = None) -> Fleet:
+    """Read ``directory`` (an inventory) and check it. ``today`` (UTC) decides which renewals are past.
+
+    ``settings`` are those of SETTINGS as Ansible sees them, templates and vaults resolved; they take the place of what
+    group_vars/all.yml holds as text.
+    """
     today = today or dt.datetime.now(dt.UTC).date()
     problems: list[Problem] = []
     shown_dir = str(directory)
-    settings_file = directory / "group_vars" / "all.yml"
-    settings: Any = _read(settings_file, f"{shown_dir}/group_vars/all.yml", problems) if settings_file.exists() else {}
-    settings = settings if isinstance(settings, Mapping) else {}
+    settings = {**_settings(directory, problems), **(settings or {})}
     files = sorted((directory / "providers").glob("*.yml"))
     if not files:
         problems.append(
