@@ -11,8 +11,8 @@ from types import FrameType
 
 import click
 
+from strandline_cli import builder, paths, verbs
 from strandline_cli import doctor as doctor_
-from strandline_cli import paths, verbs
 from strandline_cli.bench import ingest
 from strandline_cli.demo import down, up
 from strandline_cli.errors import Refusal, StepFailed
@@ -94,7 +94,14 @@ def run(arguments: tuple[str, ...]) -> None:
     sys.exit(subprocess.run(arguments, check=False).returncode)
 
 
-for _verb in verbs.PLAYBOOK_VERBS:
+@cli.command(name="builder", hidden=True)
+@click.argument("name")
+def builder_(name: str) -> None:
+    """Start the container NAME in which our packages are built: playbooks/packages.yml asks for it."""
+    print("started" if builder.start(Progress("builder"), name) else "runs")
+
+
+for _verb in verbs.VERBS:
     cli.add_command(verbs.command(_verb))
 cli.add_command(commands.add)
 cli.add_command(commands.report_)

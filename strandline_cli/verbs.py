@@ -1,29 +1,77 @@
-"""The operator's verbs that are playbooks: one entry here makes playbooks/<verb>.yml a verb."""
+"""The operator's verbs. Each is a playbook, which does all of it; here its options become the playbook's variables.
+
+One entry in VERBS makes playbooks/NAME.yml the verb `./strandline NAME`.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
-from strandline_fleet.inventory.read import fleet_of
 
-from strandline_cli import builder, galaxy, paths, podman
+from strandline_cli import galaxy, paths, podman
 from strandline_cli.errors import Refusal
 from strandline_cli.progress import Progress, Step, ansible_task
 
+AFTER = "What follows -- goes to ansible-playbook: -- --check --diff, -- --ask-vault-pass."
+
 
 @dataclass(frozen=True)
-class PlaybookVerb:
-    """A verb: its name, which is the playbook's too, and its line of help."""
+class Option:
+    """An option of a verb, and the variable of its playbook that it sets."""
+
+    flag: str
+    """As it is written: --batch."""
+    variable: str
+    help: str
+    type: Any = None
+    """click's type; bool for one that is only there or not."""
+    required: bool = False
+    multiple: bool = False
+    metavar: str | None = None
+
+    @property
+    def parameter(self) -> str:
+        """Its name among click's values."""
+        return self.flag.lstrip("-").replace("-", "_")
+
+    def decorate(self, command: click.Command) -> None:
+        """Add it to a command."""
+        kind: dict[str, Any] = {"is_flag": True} if self.type is bool else {"type": self.type, "metavar": self.metavar}
+        command.params.append(
+            click.Option([self.flag], help=self.help, required=self.required, multiple=self.multiple, **kind)
+        )
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A word that follows the verb, and the variable of its playbook that it sets; `many` of them are a list."""
+
+    metavar: str
+    variable: str
+    many: bool = False
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb: its name, which is the playbook's too, what it does in a line, and what it takes."""
 
     name: str
     help: str
-    builds: bool = False  # packages of ours, on the group builders
+    arguments: tuple[Argument, ...] = ()
+    options: tuple[Option, ...] = ()
+    asks: bool = False
+    """The playbook asks before it changes something; --yes answers."""
+    plans: bool = False
+    """--plan shows what would be done, and does nothing: Ansible's --check --diff."""
 
     @property
     def playbook(self) -> Path:
@@ -31,9 +79,11 @@ class PlaybookVerb:
         return paths.PLAYBOOKS / f"{self.name}.yml"
 
 
-PLAYBOOK_VERBS = (
-    PlaybookVerb("site", "Provision the hosts of an inventory, or bring them up to date.", builds=True),
-    PlaybookVerb("reconcile", "Have the sensors send again what never reached the database, and give account."),
+HOSTS = Argument("[HOST|PROVIDER]…", "target", many=True, required=False)
+
+VERBS: tuple[Verb, ...] = (
+    Verb("site", "Provision the hosts of an inventory, or bring them up to date."),
+    Verb("reconcile", "Have the sensors send again what never reached the database, and give account."),
 )
 
 
@@ -66,7 +116,7 @@ def play(
     return step.run(
         ansible_playbook(playbook, inventories, extra),
         watch=ansible_task,
-        env={"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"},
+        env={"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_STDOUT_CALLBACK": "default"},
         check=check,
     )
 
@@ -79,46 +129,99 @@ def prepare_ansible(progress: Progress) -> None:
             galaxy.ensure(step)
 
 
-def run_playbook(verb: PlaybookVerb, inventories: Sequence[str], extra: Sequence[str]) -> int:
+def variables_of(verb: Verb, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The playbook's variables for the values that click has read. What was not given is left to the playbook."""
+    found: dict[str, Any] = {}
+    for argument in verb.arguments:
+        if value := values.get(argument.variable):
+            found[argument.variable] = list(value) if argument.many else value
+    for option in verb.options:
+        value = values.get(option.parameter)
+        if value not in (None, False, ()):
+            found[option.variable] = list(value) if option.multiple else value
+    if values.get("yes"):
+        found["confirm"] = "yes"
+    return found
+
+
+def run_playbook(verb: Verb, inventories: Sequence[str], values: Mapping[str, Any], extra: Sequence[str]) -> int:
     """Run a verb's playbook on the operator's terminal: Ansible may ask for a password and shows its own progress."""
     if not verb.playbook.exists():
         raise Refusal(
             f"{paths.shown(verb.playbook)} is missing from this clone. Restore it with: git checkout -- playbooks"
         )
     places = [inventory_path(named) for named in inventories]
-    for named in inventories:
-        if (Path(named) / "providers").is_dir():
-            fleet_of(named)
-    progress = Progress(verb.name)
-    prepare_ansible(progress)
-    if verb.builds:
-        builder.ensure(progress, places, extra)
+    prepare_ansible(Progress(verb.name))
     paths.LOGS.mkdir(parents=True, exist_ok=True)
     log = paths.LOGS / f"{verb.name}-ansible.log"
-    env = {**os.environ, "ANSIBLE_LOG_PATH": str(log)}
+    variables = variables_of(verb, values)
+    arguments = [
+        *([f"--extra-vars={json.dumps(variables)}"] if variables else []),
+        *(["--check", "--diff"] if values.get("plan") else []),
+        *extra,
+    ]
     code = subprocess.run(
-        ansible_playbook(verb.playbook, places, extra), cwd=paths.ROOT, env=env, check=False
+        ansible_playbook(verb.playbook, places, arguments),
+        cwd=paths.ROOT,
+        env={**os.environ, "ANSIBLE_LOG_PATH": str(log)},
+        check=False,
     ).returncode
     if code != 0:
         print(f"strandline: {verb.name} ended with {code}. The whole output is in {paths.shown(log)}.", file=sys.stderr)
     return code
 
 
-def command(verb: PlaybookVerb) -> click.Command:
+def divided(words: Sequence[str], extra: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return a verb's own words and what is for ansible-playbook, wherever click has left the -- between them."""
+    own = list(words)
+    for place, word in enumerate(own):
+        if word.startswith("-"):
+            return own[:place], [*own[place:], *extra]
+    return own, list(extra)
+
+
+def command(verb: Verb) -> click.Command:
     """Make the click command of a verb."""
 
-    @click.command(
+    def run(inventories: tuple[str, ...], words: tuple[str, ...], **values: Any) -> None:
+        own, extra = divided(words, ())
+        for argument in verb.arguments:
+            if argument.many:
+                values[argument.variable], own = own, []
+            elif own:
+                values[argument.variable] = own.pop(0)
+            if argument.required and not values.get(argument.variable):
+                raise click.UsageError(f"{argument.metavar} is missing. See ./strandline {verb.name} --help")
+        if own:
+            raise click.UsageError(f"{own[0]} is more than {verb.name} takes. See ./strandline {verb.name} --help")
+        sys.exit(run_playbook(verb, inventories, values, extra))
+
+    made = click.Command(
         verb.name,
-        help=f"{verb.help}\n\nWhat follows -- goes to ansible-playbook: ./strandline {verb.name}"
-        " -i inventory/production -- --limit ams1 --check --diff",
+        callback=run,
+        help=f"{verb.help}\n\n{AFTER} The runbook in short: ./strandline help {verb.name}",
         short_help=verb.help,
         context_settings={"ignore_unknown_options": True},
+        params=[
+            click.Option(
+                ["-i", "--inventory", "inventories"],
+                multiple=True,
+                required=True,
+                help="The network: inventory/production.",
+            ),
+            click.Argument(
+                ["words"],
+                nargs=-1,
+                type=click.UNPROCESSED,
+                metavar=" ".join([*(argument.metavar for argument in verb.arguments), "[-- ANSIBLE…]"]),
+            ),
+        ],
     )
-    @click.option(
-        "-i", "--inventory", "inventories", multiple=True, required=True, help="The network: inventory/production."
-    )
-    @click.argument("extra", nargs=-1, type=click.UNPROCESSED)
-    def run(inventories: tuple[str, ...], extra: tuple[str, ...]) -> None:
-        sys.exit(run_playbook(verb, inventories, extra))
-
-    return run
+    for option in verb.options:
+        option.decorate(made)
+    if verb.plans:
+        plan = click.Option(["--plan"], is_flag=True, help="Show what would be done, and do nothing (--check --diff).")
+        made.params.append(plan)
+    if verb.asks:
+        made.params.append(click.Option(["--yes"], is_flag=True, help="Do not ask."))
+    return made

@@ -25,7 +25,7 @@ from strandline_cli.fleet.canary import canary
 from strandline_cli.fleet.listing import Entry
 from strandline_cli.progress import Progress, spent
 
-ONBOARD = verbs.PlaybookVerb("onboard", "Turn freshly leased servers into verified sensors.")
+ONBOARD = verbs.Verb("onboard", "Turn freshly leased servers into verified sensors.")
 PROBE_TIMEOUT = 3.0  # seconds
 PREFIX = "strandline-onboard-"
 
@@ -153,7 +153,7 @@ def onboard(inventory: str, password_file: Path | None, arguments: tuple[str, ..
             f"--extra-vars=@{file}",
             *extra,
         ]
-        code = verbs.run_playbook(ONBOARD, [place], arguments_)
+        code = verbs.run_playbook(ONBOARD, [place], {}, arguments_)
     if code != 0:
         print("strandline: A host that was half way is still reachable. The same command carries on.", file=sys.stderr)
         raise StepFailed

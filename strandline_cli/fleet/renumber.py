@@ -20,7 +20,7 @@ from strandline_cli.fleet import listing
 from strandline_cli.fleet.canary import canary
 from strandline_cli.progress import Progress, spent
 
-RENUMBER = verbs.PlaybookVerb("renumber", "Follow a host to the address that its provider gave it.")
+RENUMBER = verbs.Verb("renumber", "Follow a host to the address that its provider gave it.")
 # What stands beside the inventory's sources and says what was, not what is.
 ASIDE = ("certificates", "known_hosts", edit.FORMER)
 
@@ -127,7 +127,7 @@ def renumber(inventory: str, yes: bool, host: str, old: str, new: str) -> None:
     hosts = listing.of(place)
     others = [entry.name for entry in hosts.values() if entry.function in ("collectors", "publishers")]
     limit = ",".join([host, *others])
-    code = verbs.run_playbook(RENUMBER, [place], [f"--limit={limit}", f"--extra-vars={json.dumps(variables)}"])
+    code = verbs.run_playbook(RENUMBER, [place], {}, [f"--limit={limit}", f"--extra-vars={json.dumps(variables)}"])
     if code != 0:
         print(
             f"strandline: {paths.shown(chosen.file)} says {new} already. The same command carries on.", file=sys.stderr

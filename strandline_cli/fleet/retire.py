@@ -26,7 +26,7 @@ from strandline_cli.fleet import listing
 from strandline_cli.fleet.canary import TABLE_WIDTH
 from strandline_cli.progress import Progress
 
-RETIRE = verbs.PlaybookVerb("retire", "End the service of a host, or of everything leased from a provider.")
+RETIRE = verbs.Verb("retire", "End the service of a host, or of everything leased from a provider.")
 
 
 def chosen(fleet: Fleet, names: Sequence[str]) -> tuple[list[Host], list[str]]:

@@ -29,7 +29,7 @@ from strandline_cli.fleet.canary import TABLE_WIDTH, canary
 from strandline_cli.fleet.listing import Entry
 from strandline_cli.progress import Progress
 
-ROTATE = verbs.PlaybookVerb("rotate_certificates", "Give the hosts new keys, without losing an event.")
+ROTATE = verbs.Verb("rotate_certificates", "Give the hosts new keys, without losing an event.")
 FRESH = dt.timedelta(days=1)  # a certificate younger than this was made by the run that is being carried on
 LOOK, SWITCH, WITHDRAW = "look", "switch", "withdraw"  # the playbook's tags
 PROVEN, DONE = ".proven", ".done"

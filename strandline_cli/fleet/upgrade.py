@@ -17,14 +17,14 @@ from rich.table import Table
 from strandline_fleet.inventory.read import fleet_of
 from strandline_fleet.rollout import DEFAULT_SIZE, batches
 
-from strandline_cli import builder, paths, verbs
+from strandline_cli import paths, verbs
 from strandline_cli.errors import StepFailed
 from strandline_cli.fleet import listing
 from strandline_cli.fleet.canary import TABLE_WIDTH, canary
 from strandline_cli.fleet.listing import Entry
 from strandline_cli.progress import Progress
 
-UPGRADE = verbs.PlaybookVerb("upgrade", "Install Debian's updates, batch by batch.", builds=True)
+UPGRADE = verbs.Verb("upgrade", "Install Debian's updates, batch by batch.")
 SHOWN = 4  # packages named in a cell
 
 
@@ -136,7 +136,6 @@ def build(progress: Progress, place: str) -> None:
     """Build the packages of our own against what Debian has today, where the inventory has a builder."""
     if not listing.builders(place):
         return
-    builder.ensure(progress, [place], [])
     with (
         tempfile.TemporaryDirectory(prefix="strandline-") as directory,
         progress.step("packages-ours", "Build the packages of our own against today's Debian") as step,

@@ -14,10 +14,24 @@ from click.testing import CliRunner
 from strandline_cli import main, verbs
 from strandline_cli.errors import Refusal
 
+SITE = next(verb for verb in verbs.VERBS if verb.name == "site")
+GROW = verbs.Verb(
+    "site",
+    "An invented one, with a bit of everything.",
+    arguments=(verbs.Argument("HOST", "grow_host"), verbs.Argument("[MORE]…", "target", many=True, required=False)),
+    options=(
+        verbs.Option("--batch-size", "grow_batch", "How many.", type=int),
+        verbs.Option("--address", "grow_addresses", "Where.", multiple=True),
+        verbs.Option("--give-up", "grow_give_up", "Give up.", type=bool),
+    ),
+    asks=True,
+    plans=True,
+)
+
 
 def test_each_verb_has_its_playbook() -> None:
-    assert verbs.PLAYBOOK_VERBS
-    for verb in verbs.PLAYBOOK_VERBS:
+    assert verbs.VERBS
+    for verb in verbs.VERBS:
         assert verb.playbook.is_file(), verb.name
         assert verb.name in main.cli.commands
 
@@ -60,7 +74,7 @@ def ansible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_rest_of_the_line_goes_to_ansible(ansible: Path, tmp_path: Path, extra: list[str]) -> None:
     inventory = tmp_path / "hosts.yml"
     inventory.touch()
-    verb = verbs.PLAYBOOK_VERBS[0]
+    verb = SITE
     result = CliRunner().invoke(verbs.command(verb), ["-i", str(inventory), *extra])
     assert result.exit_code == 4
     assert json.loads(ansible.read_text()) == [
@@ -73,12 +87,58 @@ def test_the_rest_of_the_line_goes_to_ansible(ansible: Path, tmp_path: Path, ext
 
 
 def test_without_an_inventory_nothing_runs(ansible: Path) -> None:
-    result = CliRunner().invoke(verbs.command(verbs.PLAYBOOK_VERBS[0]), [])
+    result = CliRunner().invoke(verbs.command(SITE), [])
     assert result.exit_code == click.UsageError.exit_code
     assert not ansible.exists()
 
 
 def test_a_playbook_that_is_gone_is_refused(tmp_path: Path) -> None:
-    verb = verbs.PlaybookVerb("gone", "Is not there.")
+    verb = verbs.Verb("gone", "Is not there.")
     with pytest.raises(Refusal, match=r"playbooks/gone\.yml is missing.*git checkout"):
-        verbs.run_playbook(verb, [str(tmp_path)], [])
+        verbs.run_playbook(verb, [str(tmp_path)], {}, [])
+
+
+def given(arguments: list[str], ansible: Path, tmp_path: Path) -> tuple[dict[str, object], list[str]]:
+    """The variables and the other arguments that reach ansible-playbook."""
+    inventory = tmp_path / "hosts.yml"
+    inventory.touch()
+    result = CliRunner().invoke(verbs.command(GROW), ["-i", str(inventory), *arguments])
+    assert result.exit_code == 4, result.output
+    said = json.loads(ansible.read_text())[2:]
+    variables = [word.removeprefix("--extra-vars=") for word in said if word.startswith("--extra-vars=")]
+    return json.loads(variables[0]) if variables else {}, [w for w in said if not w.startswith("--extra-vars=")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "rest"),
+    [
+        (["ams1"], {"grow_host": "ams1"}, []),
+        (["ams1", "sin1", "alder"], {"grow_host": "ams1", "target": ["sin1", "alder"]}, []),
+        (["--batch-size", "3", "ams1"], {"grow_host": "ams1", "grow_batch": 3}, []),
+        (
+            ["ams1", "--address=192.0.2.1", "--address", "192.0.2.2", "--give-up", "--yes"],
+            {"grow_host": "ams1", "grow_addresses": ["192.0.2.1", "192.0.2.2"], "grow_give_up": True, "confirm": "yes"},
+            [],
+        ),
+        (["--plan", "ams1"], {"grow_host": "ams1"}, ["--check", "--diff"]),
+        (["ams1", "--", "--ask-vault-pass", "-v"], {"grow_host": "ams1"}, ["--ask-vault-pass", "-v"]),
+        (["ams1", "--vault-password-file=x"], {"grow_host": "ams1"}, ["--vault-password-file=x"]),
+    ],
+)
+def test_options_become_variables_and_the_rest_goes_to_ansible(
+    ansible: Path, tmp_path: Path, arguments: list[str], variables: dict[str, object], rest: list[str]
+) -> None:
+    assert given(arguments, ansible, tmp_path) == (variables, rest)
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments", "said"),
+    [(GROW, [], "HOST is missing"), (SITE, ["ams1"], "ams1 is more than site takes")],
+)
+def test_too_few_and_too_many_words_are_refused(
+    ansible: Path, tmp_path: Path, verb: verbs.Verb, arguments: list[str], said: str
+) -> None:
+    result = CliRunner().invoke(verbs.command(verb), ["-i", str(tmp_path), *arguments])
+    assert result.exit_code == click.UsageError.exit_code
+    assert said in result.output
+    assert not ansible.exists()
