@@ -83,6 +83,7 @@ HOSTS = Argument("[HOST|PROVIDER]…", "target", many=True, required=False)
 
 VERBS: tuple[Verb, ...] = (
     Verb("site", "Provision the hosts of an inventory, or bring them up to date."),
+    Verb("check", "Check all that an inventory says, and contact no host."),
     Verb("reconcile", "Have the sensors send again what never reached the database, and give account."),
 )
 

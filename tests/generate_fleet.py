@@ -64,6 +64,8 @@ fleet_contact: feeds@example.org
 fleet_site: https://feeds.example.org/
 fleet_currency: USD
 fleet_rates: {EUR: 1.08, GBP: 1.27}
+# Collector and publisher have addresses of a documentation range.
+fleet_allowed_ranges: [192.0.2.0/24]
 """
 LEASED = """---
 ansible_host: "{{ addresses[0] }}"

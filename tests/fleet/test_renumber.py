@@ -26,11 +26,11 @@ sensors:
           # The second one was free.
           addresses: ["198.51.100.21", 198.51.100.22]  # in this order
           place: {city: Amsterdam, country: NL, continent: EU}
-          lease: {plan: nano, price: 24.00, currency: USD, period: year, renews: 2099-01-01, status: active}
+          lease: {plan: nano, price: 24.00, currency: USD, period: year, renews: 2036-01-01, status: active}
         ams2:
           addresses: [198.51.100.23]
           place: {city: Amsterdam, country: NL, continent: EU}
-          lease: {plan: nano, price: 24.00, currency: USD, period: year, renews: 2099-01-01, status: active}
+          lease: {plan: nano, price: 24.00, currency: USD, period: year, renews: 2036-01-01, status: active}
           listener_ssh_addresses: [198.51.100.23]
 """
 SETTINGS = "---\nfleet_currency: USD\nfleet_allowed_ranges: [198.51.100.0/24]\n"

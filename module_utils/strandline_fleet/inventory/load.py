@@ -1,7 +1,7 @@
-"""Read an inventory's provider files and check every value.
+"""Read an inventory and check all of it.
 
-Mistakes are collected, not raised: the operator sees all of them at once. The YAML reader keeps comments, order and
-line numbers, so that a message names the line and a verb can write the file back.
+Mistakes are collected, not raised: the operator sees all of them at once. What a file may hold is declared in schemas/;
+here is what no schema can say, because it concerns several values, several files, or today's date.
 """
 
 from __future__ import annotations
@@ -9,40 +9,22 @@ from __future__ import annotations
 import datetime as dt
 import difflib
 import ipaddress
-import re
-from collections.abc import Iterable, Mapping
-from decimal import Decimal, InvalidOperation
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import yaml as pyyaml
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.scalarstring import ScalarString
 
-from strandline_fleet.arithmetic import PERIODS_PER_YEAR
+from strandline_fleet.inventory import document, schema
 from strandline_fleet.inventory.countries import CONTINENT_OF, CONTINENTS
+from strandline_fleet.inventory.document import Document, Steps
 from strandline_fleet.inventory.model import EarlierPrice, Fleet, Host, Lease, Place, Problem, Provider, Severity
+from strandline_fleet.inventory.schema import Finding
 
-STATUSES = ("active", "cancelled")
-PROVIDER_KEYS = ("name", "site", "panel", "since", "payment", "support", "reputation", "notes")
-HOST_KEYS = ("addresses", "place", "lease")
-PLACE_KEYS = ("city", "country", "continent")
-LEASE_REQUIRED = ("plan", "price", "currency", "period", "renews", "status")
-LEASE_KEYS = (*LEASE_REQUIRED, "since", "earlier")
-EARLIER_KEYS = ("until", "price")
-# Variables of Ansible and of the roles may stand beside a host's own keys.
-ROLE_PREFIXES = (
-    "ansible_",
-    "base_",
-    "container_",
-    "event_forwarding_",
-    "fleet_",
-    "listener_",
-    "onboard_",
-    "tls_identity_",
-    "verify_",
-)
 SETTINGS = ("fleet_currency", "fleet_rates", "fleet_allowed_ranges")
 """Variables of all hosts by which provider files are checked."""
 CONNECTION_VARIABLES = (
@@ -55,405 +37,332 @@ CONNECTION_VARIABLES = (
     "ansible_user",
 )
 """How hosts are entered: never for all hosts, since that would be how Ansible enters this machine."""
-LISTENERS = ("ssh", "dns", "sip", "vnc")
-# The name becomes a certificate's CN, a directory at the collector and an Ansible host: RFC 1123 label, lower case.
-HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-CURRENCY = re.compile(r"[A-Z]{3}")
+FUNCTIONS = ("sensors", "collectors", "publishers")
+GROUPS = (*FUNCTIONS, "builders", "leased")
+RESERVED = ("all", "ungrouped", "localhost")
+"""Names that Ansible has a meaning of its own for."""
+YAML_FILES = (".yml", ".yaml")
+HOST_NAME_LENGTH = 63
+FAR = dt.timedelta(days=11 * 366)
+"""A lease is not paid for longer ahead."""
+NEARLY = 0.8
+"""From this likeness on (1 is the same word) an unknown group is taken for a known one misspelt."""
+HOST_NAME = "use a-z, 0-9 and -, at most 63, for example ams1"
+EXAMPLE = "copy inventory/example and write your providers into providers/"
 
 
 def yaml() -> YAML:
     """A reader and writer that keeps comments, order and quotes, and that refuses a key given twice."""
-    reader = YAML(typ="rt")
-    reader.preserve_quotes = True
-    reader.width = 4096  # never wrap what the operator wrote on one line
-    reader.indent(mapping=2, sequence=4, offset=2)
-    return reader
+    writer = YAML(typ="rt")
+    writer.preserve_quotes = True
+    writer.width = 4096  # never wrap what the operator wrote on one line
+    writer.indent(mapping=2, sequence=4, offset=2)
+    return writer
+
+
+@dataclass
+class _Names:
+    """Where each host stands, to find those that stand twice."""
+
+    function: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Host: its function, and the file that says so."""
+    address: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Address: host and file."""
 
 
 class _Checker:
-    """Collects the problems of one file."""
+    """Collects the problems of an inventory."""
 
-    def __init__(self, file: str, settings: Mapping[str, Any], today: dt.date) -> None:
-        self.file = file
-        self.settings = settings
+    def __init__(self, directory: Path, settings: Mapping[str, Any], today: dt.date) -> None:
+        self.directory = directory
+        self.settings: dict[str, Any] = dict(settings)
         self.today = today
         self.problems: list[Problem] = []
+        self.names = _Names()
 
     def say(
         self,
-        node: Any,
-        key: object,
+        where: Document,
+        path: Steps,
         host: str,
-        field: str,
         message: str,
         remedy: str,
         severity: Severity = Severity.ERROR,
     ) -> None:
-        line = 0
-        if isinstance(node, CommentedMap):
-            data = getattr(node.lc, "data", None) or {}
-            line = (data[key][0] if key in data else node.lc.line) + 1
-        self.problems.append(Problem(self.file, line, host, field, message, remedy, severity))
+        """Note a problem of the value at a path."""
+        line = where.line(path)
+        self.problems.append(Problem(where.shown, line, host, _field(path, host), message, remedy, severity))
 
-    def mapping(self, parent: Any, key: str, host: str, field: str) -> CommentedMap | None:
-        """The mapping under a key, or None with a problem said."""
-        value = parent.get(key) if isinstance(parent, Mapping) else None
-        if isinstance(value, CommentedMap):
-            return value
-        if value is None:
-            self.say(
-                parent, key, host, field, "is missing", f"add it: see inventory/example/providers/ for what {key} holds"
-            )
-        else:
-            self.say(parent, key, host, field, f"{value!r} is no mapping", "write key: value pairs under it")
-        return None
+    def read(self, path: Path) -> Document | None:
+        """A file's content, or None with the problem noted; an encrypted one is None, too."""
+        found, problems = document.read(path, str(path))
+        self.problems += problems
+        return found
 
-    def keys(
-        self,
-        node: CommentedMap,
-        host: str,
-        prefix: str,
-        known: Iterable[str],
-        required: Iterable[str],
-        free: tuple[str, ...] = (),
-    ) -> bool:
-        """Say unknown and missing keys; True when every required one is there."""
-        known = tuple(known)
-        for key in node:
-            if key in known or (free and str(key).startswith(free)):
-                continue
-            close = difflib.get_close_matches(str(key), known, n=1)
-            remedy = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
-            self.say(node, key, host, f"{prefix}{key}", f"{key!r} is no known key", remedy)
-        missing = [key for key in required if node.get(key) is None]
-        for key in missing:
-            self.say(node, key, host, f"{prefix}{key}", "is missing", "add it: see inventory/example/providers/")
-        return not missing
+    # What a schema says ---------------------------------------------------------------------------------------------
 
-    # One value each -------------------------------------------------------------------------------------------------
+    def against(self, name: str, where: Document) -> bool:
+        """Check a document against a schema; True when nothing was found."""
+        before = len(self.problems)
+        seen: set[Steps] = set()
+        for finding in sorted(schema.findings(name, where.plain), key=lambda each: [str(step) for step in each.path]):
+            better = self.better(where, finding)
+            # One mistake is told once, at its innermost place.
+            if better.path not in seen:
+                seen.add(better.path)
+                host = _host(better.path)
+                self.problems.append(where.problem(better, host, _field(better.path, host)))
+        for path, written in where.retyped_keys():
+            self.say(where, path, written, *self.retyped(written))
+        return len(self.problems) == before
 
-    def date(self, node: CommentedMap, key: str, host: str, prefix: str) -> dt.date | None:
-        """A calendar day."""
-        value = node.get(key)
-        if isinstance(value, dt.datetime):
-            return value.date()
-        if isinstance(value, dt.date):
-            return value
-        self.say(node, key, host, f"{prefix}{key}", f"{str(value)!r} is no date", "write it as 2027-03-01")
-        return None
+    def retyped(self, written: str) -> tuple[str, str]:
+        """What is wrong with a word that Ansible (YAML 1.1) reads as something else, and the remedy."""
+        meaning = pyyaml.safe_load(written)
+        kind = {bool: "the word yes or no", type(None): "nothing", int: "a number", float: "a number"}
+        said = kind.get(type(meaning), "something else")
+        if isinstance(meaning, bool):
+            said = f"the word {'yes' if meaning else 'no'}"
+        return f"{written} without quotes is read as {said} by Ansible", f'write "{written}" in quotes'
 
-    def price(self, node: CommentedMap, host: str, prefix: str = "lease.") -> Decimal | None:
-        """An amount of money of at least 0, in units of the currency."""
-        value = node.get("price")
-        try:
-            price = Decimal(str(value))
-        except InvalidOperation:
-            price = Decimal("NaN")
-        if isinstance(value, bool) or not price.is_finite() or price < 0:
-            self.say(
-                node,
-                "price",
-                host,
-                f"{prefix}price",
-                f"{str(value)!r} is no amount",
-                "write the price of one period, for example 24.00",
-            )
-            return None
-        return price
+    def better(self, where: Document, finding: Finding) -> Finding:
+        """A finding in the words that fit what the operator most likely did."""
+        value: Any = where.plain
+        for step in finding.path:
+            if isinstance(value, list):
+                value = value[int(step)]
+            else:
+                value = value.get(step) if isinstance(value, dict) else None
+        written = where.written(finding.path) if finding.path else ""
+        text = isinstance(value, bool) and written and not written.lower().startswith(("true", "false"))
+        if text and not finding.message.endswith("known key"):
+            return Finding(finding.path, *self.retyped(written))
+        if finding.message.endswith("no known key") and value is None and str(finding.path[-1])[:1].isdigit():
+            return Finding(finding.path, "a comma ends a value here", "write a price with a point, for example 24.00")
+        return finding
 
-    def currency(self, node: CommentedMap, host: str) -> str | None:
-        """A currency with a rate."""
-        value = str(node.get("currency"))
-        base = str(self.settings.get("fleet_currency", "USD"))
-        rates = self.settings.get("fleet_rates") or {}
-        if not CURRENCY.fullmatch(value):
-            self.say(
-                node,
-                "currency",
-                host,
-                "lease.currency",
-                f"{value!r} is no currency",
-                "write its ISO 4217 code, for example EUR",
-            )
-            return None
-        if value != base and value not in rates:
-            self.say(
-                node,
-                "currency",
-                host,
-                "lease.currency",
-                f"there is no rate for {value!r}",
-                f"add it to fleet_rates in group_vars/all.yml: the worth of one {value} in {base}",
-            )
-            return None
-        return value
+    # What no schema can say -----------------------------------------------------------------------------------------
 
-    def one_of(self, node: CommentedMap, key: str, host: str, prefix: str, allowed: Iterable[str]) -> str | None:
-        """One of a few words."""
-        value = node.get(key)
-        allowed = tuple(allowed)
-        if value in allowed:
-            return str(value)
-        close = difflib.get_close_matches(str(value), allowed, n=1)
-        remedy = f"did you mean {close[0]!r}?" if close else f"write one of {', '.join(allowed)}"
-        self.say(node, key, host, f"{prefix}{key}", f"{str(value)!r} is unknown", remedy)
-        return None
+    def variables(self, where: Document, path: Steps, names: Iterable[str], host: str = "") -> None:
+        """Names of variables that are nearly ours."""
+        for finding in schema.unknown_variables(names):
+            self.say(where, (*path, *finding.path), host, finding.message, finding.remedy)
 
-    # The parts of a host --------------------------------------------------------------------------------------------
+    def named(self, where: Document, path: Steps, name: str, function: str) -> None:
+        """A host's name, and that it has one function only."""
+        plain = name.isascii() and name.replace("-", "").isalnum() and name == name.lower() and name.strip("-") == name
+        if not plain or len(name) > HOST_NAME_LENGTH:
+            self.say(where, path, name, f"{name!r} is no host name", HOST_NAME)
+        elif name in RESERVED or name in GROUPS:
+            self.say(where, path, name, f"{name!r} has a meaning of its own for Ansible", "give the host another name")
+        if function in FUNCTIONS:
+            first, file = self.names.function.setdefault(name, (function, where.shown))
+            if (first, file) != (function, where.shown):
+                other = f"of {first}" if first != function else f"of {file}"
+                remedy = "rename one of them; a host has one function"
+                self.say(where, path, name, f"{name!r} is a host {other} too", remedy)
 
-    def place(self, host_node: CommentedMap, host: str) -> Place | None:
-        """City, country and continent that fit each other."""
-        node = self.mapping(host_node, "place", host, "place")
-        if node is None or not self.keys(node, host, "place.", PLACE_KEYS, PLACE_KEYS):
-            return None
-        country = node["country"]
-        if country in ("NO", False) and not isinstance(country, ScalarString):
-            self.say(
-                node,
-                "country",
-                host,
-                "place.country",
-                "NO without quotes is read as the word no by Ansible",
-                'write "NO" in quotes',
-            )
-            return None
-        if country not in CONTINENT_OF:
-            remedy = "write its ISO 3166 code of two capital letters, for example NL"
-            self.say(node, "country", host, "place.country", f"{str(country)!r} is no country", remedy)
-            return None
-        continent = self.one_of(node, "continent", host, "place.", CONTINENTS)
-        if continent is None:
-            return None
-        if CONTINENT_OF[country] != continent:
-            right = CONTINENT_OF[country]
-            self.say(
-                node,
-                "continent",
-                host,
-                "place.continent",
-                f"{country} is not in {CONTINENTS[continent]}",
-                f"write {right} ({CONTINENTS[right]}), or correct the country",
-            )
-            return None
-        return Place(str(node["city"]), str(country), continent)
-
-    def lease(self, host_node: CommentedMap, host: str) -> Lease | None:
-        """Plan, price and dates."""
-        node = self.mapping(host_node, "lease", host, "lease")
-        if node is None or not self.keys(node, host, "lease.", LEASE_KEYS, LEASE_REQUIRED):
-            return None
-        price = self.price(node, host)
-        currency = self.currency(node, host)
-        period = self.one_of(node, "period", host, "lease.", PERIODS_PER_YEAR)
-        status = self.one_of(node, "status", host, "lease.", STATUSES)
-        renews = self.date(node, "renews", host, "lease.")
-        since = self.date(node, "since", host, "lease.") if node.get("since") is not None else None
-        earlier = self.earlier(node, host)
-        if renews is not None and renews < self.today:
-            self.say(
-                node,
-                "renews",
-                host,
-                "lease.renews",
-                f"{renews} is past",
-                "look whether the host is still ours, then write the next date",
-                Severity.WARNING,
-            )
-        if price is None or currency is None or period is None or status is None or renews is None:
-            return None
-        return Lease(str(node["plan"]), price, currency, period, renews, status, since, earlier)
-
-    def earlier(self, node: CommentedMap, host: str) -> tuple[EarlierPrice, ...]:
-        """What the lease cost before: a list of days and prices, the oldest first."""
-        value = node.get("earlier")
-        if value is None:
-            return ()
-        shape = "write for example [{until: 2026-03-01, price: 20.00}], the oldest first"
-        if not isinstance(value, list) or not all(isinstance(each, CommentedMap) for each in value):
-            self.say(node, "earlier", host, "lease.earlier", "is no list of days and prices", shape)
-            return ()
-        prices = []
-        for each in value:
-            if self.keys(each, host, "lease.earlier.", EARLIER_KEYS, EARLIER_KEYS):
-                until = self.date(each, "until", host, "lease.earlier.")
-                price = self.price(each, host, "lease.earlier.")
-                if until is not None and price is not None:
-                    prices.append(EarlierPrice(until, price))
-        days = [each.until for each in prices]
-        if days != sorted(set(days)) or (days and days[-1] > self.today):
-            self.say(node, "earlier", host, "lease.earlier", "its days are not past or not in order", shape)
-        return tuple(prices)
-
-    def addresses(self, node: CommentedMap, host: str) -> tuple[str, ...] | None:
-        """Public addresses, each once."""
-        value = node.get("addresses")
-        if not isinstance(value, list) or not value:
-            self.say(
-                node,
-                "addresses",
-                host,
-                "addresses",
-                f"{value!r} is no list of addresses",
-                "write for example [192.0.2.10]",
-            )
-            return None
-        allowed = [ipaddress.ip_network(net) for net in self.settings.get("fleet_allowed_ranges") or []]
+    def addresses(self, where: Document, path: Steps, values: Iterable[Any], host: str) -> tuple[str, ...]:
+        """Addresses that are public and of this host alone; those that are none have been said."""
+        ranges = self.settings.get("fleet_allowed_ranges") or []
+        allowed = [ipaddress.ip_network(net) for net in ranges if _network(net)]
         good = []
-        for text in value:
+        for text in values:
             try:
                 address = ipaddress.ip_address(str(text))
             except ValueError:
-                self.say(
-                    node,
-                    "addresses",
-                    host,
-                    "addresses",
-                    f"{str(text)!r} is no IP address",
-                    "write for example 192.0.2.10",
-                )
                 continue
             inside = any(address in net for net in allowed if net.version == address.version)
             if not address.is_global and not inside:
-                self.say(
-                    node,
-                    "addresses",
-                    host,
-                    "addresses",
-                    f"{address} is private or reserved, not public",
-                    "write the host's public address (fleet_allowed_ranges in group_vars/all.yml makes exceptions)",
-                )
+                remedy = "write the host's public address (fleet_allowed_ranges in group_vars/all.yml makes exceptions)"
+                self.say(where, path, host, f"{address} is private or reserved, not public", remedy)
                 continue
+            other, file = self.names.address.setdefault(str(address), (host, where.shown))
+            if other != host:
+                message = f"{address} belongs to host {other} in {file} too"
+                self.say(where, path, host, message, "remove it where it is wrong")
+            elif str(address) in good:
+                self.say(where, path, host, f"{address} stands twice", "remove one of the two")
             good.append(str(address))
-        return tuple(good) if len(good) == len(value) else None
+        return tuple(good)
 
-    def listeners(self, node: CommentedMap, host: str) -> None:
-        """A host that has some of the listeners only."""
-        value = node.get("fleet_listeners", LISTENERS)
-        remedy = f"write some of {', '.join(LISTENERS)}, for example [ssh, sip], or leave it out for all of them"
-        if not isinstance(value, list | tuple) or not value:
-            said = f"{str(value)!r} is no list of listeners"
-            self.say(node, "fleet_listeners", host, "fleet_listeners", said, remedy)
-            return
-        for name in value:
-            if name not in LISTENERS:
-                self.say(node, "fleet_listeners", host, "fleet_listeners", f"{str(name)!r} is no listener", remedy)
-
-    def host(self, name: str, node: Any, parent: CommentedMap, provider: str, file: Path) -> Host | None:
-        """One leased host; None when any of it is wrong."""
-        if not HOST_NAME.fullmatch(str(name)):
-            self.say(
-                parent,
-                name,
-                str(name),
-                "",
-                f"{str(name)!r} is no host name",
-                "use a-z, 0-9 and -, at most 63, for example ams1",
-            )
-        if not isinstance(node, CommentedMap):
-            self.say(
-                parent,
-                name,
-                str(name),
-                "",
-                "nothing is said of the host",
-                "add addresses, place and lease: see inventory/example/providers/",
-            )
+    def place(self, where: Document, path: Steps, node: Mapping[str, Any], host: str) -> Place | None:
+        """City, country and continent that fit each other."""
+        country, continent = node["country"], node["continent"]
+        right = CONTINENT_OF[country]
+        if right != continent:
+            message = f"{country} is not in {CONTINENTS[continent]}"
+            remedy = f"write {right} ({CONTINENTS[right]}), or correct the country"
+            self.say(where, (*path, "continent"), host, message, remedy)
             return None
-        self.keys(node, name, "", HOST_KEYS, (), ROLE_PREFIXES)
-        self.listeners(node, name)
-        addresses = self.addresses(node, name)
-        place = self.place(node, name)
-        lease = self.lease(node, name)
-        if addresses is None or place is None or lease is None:
-            return None
-        return Host(name, provider, addresses, place, lease, file)
+        return Place(str(node["city"]), country, continent)
 
-
-def _read(path: Path, shown: str, problems: list[Problem]) -> Any:
-    """A YAML file's content, or None with a problem said."""
-    try:
-        return yaml().load(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        problems.append(Problem(shown, 0, "", "", f"is not UTF-8 text (byte {error.start})", "save it as UTF-8"))
-    except OSError as error:
-        problems.append(Problem(shown, 0, "", "", f"can't be read ({error.strerror})", "check its permissions"))
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        problems.append(
-            Problem(
-                shown,
-                line,
-                "",
-                "",
-                f"is no valid YAML: {error.problem}",
-                "correct that line; a key may stand only once",
-            )
+    def lease(self, where: Document, path: Steps, node: Mapping[str, Any], host: str) -> Lease | None:
+        """Plan, price and dates that fit each other."""
+        before = len(self.problems)
+        currency = node["currency"]
+        base = str(self.settings.get("fleet_currency") or "USD")
+        rates = self.settings.get("fleet_rates")
+        if currency != base and currency not in (rates if isinstance(rates, Mapping) else {}):
+            remedy = f"add it to fleet_rates in group_vars/all.yml: the worth of one {currency} in {base}"
+            self.say(where, (*path, "currency"), host, f"there is no rate for {currency!r}", remedy)
+        renews = dt.date.fromisoformat(node["renews"])
+        if renews > self.today + FAR:
+            message = f"{renews} is more than ten years away"
+            remedy = "write the day of the next payment, for example 2027-03-01"
+            self.say(where, (*path, "renews"), host, message, remedy)
+        elif renews < self.today:
+            remedy = "look whether the host is still ours, then write the next date"
+            self.say(where, (*path, "renews"), host, f"{renews} is past", remedy, severity=Severity.WARNING)
+        earlier = tuple(
+            EarlierPrice(dt.date.fromisoformat(each["until"]), Decimal(str(each["price"])))
+            for each in node.get("earlier") or ()
         )
-    except YAMLError as error:
-        problems.append(Problem(shown, 0, "", "", f"is no valid YAML: {error}", "correct it"))
-    return None
+        days = [each.until for each in earlier]
+        if days != sorted(set(days)) or (days and days[-1] > self.today):
+            remedy = "write for example [{until: 2026-03-01, price: 20.00}], the oldest first"
+            self.say(where, (*path, "earlier"), host, "its days are not past or not in order", remedy)
+        if any(problem.severity is Severity.ERROR for problem in self.problems[before:]):
+            return None
+        since = node.get("since")
+        return Lease(
+            str(node["plan"]), Decimal(str(node["price"])), currency, node["period"], renews, node["status"],
+            dt.date.fromisoformat(since) if since else None, earlier,
+        )  # fmt: skip
+
+    # Files ----------------------------------------------------------------------------------------------------------
+
+    def provider_file(self, path: Path) -> list[Provider]:
+        """The providers of one file (normally one)."""
+        where = self.read(path)
+        if where is None:
+            return []
+        self.against(schema.PROVIDER, where)
+        providers = []
+        children = _dig(where.plain, "sensors", "children")
+        for group, node in children.items():
+            base: Steps = ("sensors", "children", group)
+            details = dict(_dig(node, "vars", "provider"))
+            if _day(details.get("since")):
+                details["since"] = _day(details["since"])
+            hosts = []
+            for name, entry in _dig(node, "hosts").items():
+                spot = (*base, "hosts", name)
+                self.named(where, spot, name, "sensors")
+                if host := self.host(where, spot, name, entry if isinstance(entry, dict) else {}, group, path):
+                    hosts.append(host)
+            providers.append(Provider(group, str(details.get("name") or group), path, details, tuple(hosts)))
+        return providers
+
+    def host(
+        self, where: Document, path: Steps, name: str, entry: Mapping[str, Any], group: str, file: Path
+    ) -> Host | None:
+        """One leased host; None when any of it is wrong."""
+        wrong = {problem.field.partition(".")[0] for problem in self.problems if problem.host == name}
+        listed = entry.get("addresses")
+        found = self.addresses(where, (*path, "addresses"), listed if isinstance(listed, list) else (), name)
+        whole = {key: isinstance(entry.get(key), dict) and key not in wrong for key in ("place", "lease")}
+        place = self.place(where, (*path, "place"), entry["place"], name) if whole["place"] else None
+        lease = self.lease(where, (*path, "lease"), entry["lease"], name) if whole["lease"] else None
+        if not found or "addresses" in wrong or place is None or lease is None:
+            return None
+        return Host(name, group, found, place, lease, file)
+
+    def other_file(self, path: Path) -> None:
+        """A file with groups and hosts that are not leased from a provider's file."""
+        where = self.read(path)
+        if where is None or not isinstance(where.plain, dict):
+            return
+        self.against(schema.INVENTORY, where)
+        for group, node in where.plain.items():
+            close = schema.close_to(group, GROUPS) if group not in GROUPS else ""
+            if close and _ratio(group, close) > NEARLY:
+                self.say(where, (group,), "", f"{group!r} is no group that the playbooks know", close)
+            self.variables(where, (group, "vars"), _dig(node, "vars"))
+            for name, entry in _dig(node, "hosts").items():
+                spot = (group, "hosts", name)
+                self.named(where, spot, name, group)
+                values = entry if isinstance(entry, dict) else {}
+                self.variables(where, spot, values, name)
+                listed = values.get("addresses")
+                if group in FUNCTIONS and isinstance(listed, list):
+                    self.addresses(where, (*spot, "addresses"), listed, name)
+
+    def variables_file(self, path: Path, *, of_all: bool) -> None:
+        """A file of group_vars or host_vars."""
+        where = self.read(path)
+        if where is None or where.plain is None:
+            return
+        if not isinstance(where.plain, dict):
+            self.say(where, (), "", "holds no variables", "write NAME: VALUE, one a line")
+            return
+        good = self.against(schema.VARIABLES, where)
+        self.variables(where, (), where.plain)
+        if not of_all:
+            return
+        for key in where.plain:
+            if key in CONNECTION_VARIABLES:
+                message = f"{key} stands here, where it is this machine's too"
+                remedy = "move it to group_vars/leased.yml; the group leased stands in inventory/example/central.yml"
+                self.say(where, (key,), "", message, remedy)
+        wrong = {problem.field for problem in self.problems} if not good else set()
+        for name, value in where.plain.items():
+            # What is wrong, or a template, is no setting to check the providers' files by.
+            unfit = name in SETTINGS and ("{{" in str(value) or any(each.startswith(name) for each in wrong))
+            if not unfit:
+                self.settings.setdefault(name, value)
 
 
-def _provider_file(path: Path, checker: _Checker, tree: Any) -> list[Provider]:
-    """The providers of one file (normally one)."""
-    shape = "the file's shape is sensors: children: provider_NAME: with vars: provider: and hosts: below"
-    sensors = tree.get("sensors") if isinstance(tree, CommentedMap) else None
-    children = sensors.get("children") if isinstance(sensors, CommentedMap) else None
-    if not isinstance(children, CommentedMap) or not children:
-        checker.say(tree, "sensors", "", "sensors", "no provider is in it", shape)
-        return []
-    providers = []
-    for group, node in children.items():
-        if not re.fullmatch(r"provider_[a-z0-9_]+", str(group)) or not isinstance(node, CommentedMap):
-            checker.say(children, group, "", str(group), f"{str(group)!r} is no provider's group", shape)
-            continue
-        details = checker.mapping(node.get("vars"), "provider", "", f"{group}.vars.provider") or CommentedMap()
-        if details:
-            checker.keys(details, "", "provider.", PROVIDER_KEYS, ("name",))
-        hosts = node.get("hosts") or CommentedMap()
-        found = [checker.host(str(name), value, hosts, str(group), path) for name, value in hosts.items()]
-        name = str(details.get("name") or group)
-        providers.append(Provider(str(group), name, path, dict(details), tuple(host for host in found if host)))
-    return providers
+def _ratio(word: str, remedy: str) -> float:
+    return difflib.SequenceMatcher(None, word, remedy.split("'")[1]).ratio()
 
 
-def _duplicates(providers: Iterable[Provider], shown: Mapping[Path, str]) -> list[Problem]:
-    """Names and addresses that stand twice anywhere in the fleet."""
-    names: dict[str, Host] = {}
-    addresses: dict[str, Host] = {}
-    problems = []
-    for host in (host for provider in providers for host in provider.hosts):
-        first = names.setdefault(host.name, host)
-        if first is not host:
-            where = shown[first.file]
-            problems.append(
-                Problem(
-                    shown[host.file], 0, host.name, "", f"{host.name!r} is a host of {where} too", "rename one of them"
-                )
-            )
-        for address in host.addresses:
-            first = addresses.setdefault(address, host)
-            if first is not host:
-                message = f"{address} belongs to host {first.name} in {shown[first.file]} too"
-                problems.append(
-                    Problem(shown[host.file], 0, host.name, "addresses", message, "remove it where it is wrong")
-                )
-    return problems
+def _network(text: object) -> bool:
+    try:
+        return bool(ipaddress.ip_network(str(text)))
+    except ValueError:
+        return False
 
 
-def _settings(directory: Path, problems: list[Problem]) -> Mapping[str, Any]:
-    """The settings of group_vars/all.yml as text, without templates resolved; none of a file that a vault encrypts."""
-    path = directory / "group_vars" / "all.yml"
-    read = _read(path, f"{directory}/group_vars/all.yml", problems) if path.exists() else {}
-    if not isinstance(read, CommentedMap):
-        return {}
-    for key in read:
-        if key in CONNECTION_VARIABLES:
-            message = f"{key} stands here, where it is this machine's too"
-            remedy = "move it to group_vars/leased.yml, and add the group leased as in inventory/example/central.yml"
-            line = read.lc.data[key][0] + 1
-            problems.append(Problem(f"{directory}/group_vars/all.yml", line, "", str(key), message, remedy))
-    return read
+def _day(text: object) -> dt.date | None:
+    try:
+        return dt.date.fromisoformat(str(text))
+    except ValueError:
+        return None
+
+
+def _dig(node: Any, *keys: str) -> dict[str, Any]:
+    """The mapping at the end of some keys; an empty one where there is none."""
+    for key in keys:
+        node = node.get(key) if isinstance(node, dict) else None
+    return node if isinstance(node, dict) else {}
+
+
+def _host(path: Steps) -> str:
+    """The host that a path goes through."""
+    for key, name in itertools.pairwise(path):
+        if key == "hosts":
+            return str(name)
+    return ""
+
+
+def _field(path: Steps, host: str) -> str:
+    """The field of a host, of a provider, or of the file, as messages name it."""
+    steps = [str(step) for step in path if not isinstance(step, int)]
+    if host and host in steps:
+        steps = steps[len(steps) - 1 - steps[::-1].index(host) + 1 :]
+    elif steps[:2] == ["sensors", "children"] and len(steps) > 2:
+        steps = steps[3:] or steps[2:]
+        steps = steps[1:] if steps[:1] == ["vars"] else steps
+    return ".".join(steps)
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    """The files of a folder as Ansible reads them: not what is hidden, a backup, or kept aside."""
+    if directory.is_dir():
+        for path in sorted(directory.iterdir()):
+            if path.is_file() and not path.name.startswith(".") and not path.name.endswith(("~", ".orig", ".bak")):
+                yield path
 
 
 def load(directory: Path, today: dt.date | None = None, settings: Mapping[str, Any] | None = None) -> Fleet:
@@ -462,30 +371,28 @@ def load(directory: Path, today: dt.date | None = None, settings: Mapping[str, A
     ``settings`` are those of SETTINGS as Ansible sees them, templates and vaults resolved; they take the place of what
     group_vars/all.yml holds as text.
     """
-    today = today or dt.datetime.now(dt.UTC).date()
-    problems: list[Problem] = []
-    shown_dir = str(directory)
-    settings = {**_settings(directory, problems), **(settings or {})}
-    files = sorted((directory / "providers").glob("*.yml"))
-    if not files:
-        problems.append(
-            Problem(
-                shown_dir,
-                0,
-                "",
-                "providers",
-                "no provider file is in it",
-                "copy inventory/example and write your providers into providers/",
-            )
-        )
+    checker = _Checker(directory, settings or {}, today or dt.datetime.now(dt.UTC).date())
+    for folder in ("group_vars", "host_vars"):
+        for path in sorted((directory / folder).rglob("*")):
+            if path.is_file() and path.suffix in YAML_FILES:
+                of = path.relative_to(directory / folder).parts[0]
+                checker.variables_file(path, of_all=folder == "group_vars" and of.partition(".")[0] == "all")
+    for path in _files(directory):
+        if path.suffix in YAML_FILES and path.name != "former_leases.yml":
+            checker.other_file(path)
     providers: list[Provider] = []
-    shown = {path: f"{shown_dir}/providers/{path.name}" for path in files}
+    files = list(_files(directory / "providers"))
     for path in files:
-        checker = _Checker(shown[path], settings, today)
-        before = len(problems)
-        tree = _read(path, shown[path], problems)
-        if len(problems) == before:
-            providers += _provider_file(path, checker, tree)
-        problems += checker.problems
-    problems += _duplicates(providers, shown)
-    return Fleet(directory, tuple(providers), settings, tuple(problems))
+        if path.suffix in YAML_FILES:
+            providers += checker.provider_file(path)
+        else:
+            remedy = f"call it {path.stem}.yml, or move it elsewhere: Ansible reads every file here"
+            checker.problems.append(Problem(str(path), 0, "", "", "is no provider's file by its name", remedy))
+    if not files:
+        checker.problems.append(Problem(str(directory), 0, "", "providers", "no provider file is in it", EXAMPLE))
+    for group, same in itertools.groupby(sorted(providers, key=lambda each: each.group), key=lambda each: each.group):
+        first, *others = same
+        for other in others:
+            message = f"the provider stands in {first.file} too"
+            checker.problems.append(Problem(str(other.file), 0, "", group, message, "rename one of them"))
+    return Fleet(directory, tuple(providers), checker.settings, tuple(checker.problems))
