@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import traceback
 from types import FrameType
 
 import click
 
-from strandline_cli import builder, paths, verbs
+from strandline_cli import builder, environment, paths, verbs
 from strandline_cli import doctor as doctor_
 from strandline_cli.bench import ingest
 from strandline_cli.demo import down, up
@@ -81,17 +80,32 @@ def doctor() -> None:
 @cli.command(short_help="Run a command in our environment.", context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, required=True)
 def run(arguments: tuple[str, ...]) -> None:
-    """Run a command in strandline's own environment, for work on the code.
+    """Run a command in strandline's own environment: Ansible for the operator, linters and tests for work on the code.
 
-    For example: ./strandline run molecule converge -s network
+    \b
+    ./strandline run ansible-playbook -i inventory/production playbooks/verify.yml
+    ./strandline run ansible-doc -t module strandline_canary
+    ./strandline run molecule converge -s network
     """
     progress = Progress("run")
     verbs.prepare_ansible(progress)
-    with progress.step("images", "Build the images that hosts start from") as step:
-        base_image = base.ensure(step)
-        derived.ensure_scanner(step, base_image)
-        derived.ensure_vps(step, base_image)
-    sys.exit(subprocess.run(arguments, check=False).returncode)
+    if arguments[0] == "molecule":  # the only one that starts containers
+        with progress.step("images", "Build the images that hosts start from") as step:
+            base_image = base.ensure(step)
+            derived.ensure_scanner(step, base_image)
+            derived.ensure_vps(step, base_image)
+    sys.exit(environment.call(arguments))
+
+
+@cli.command(short_help='Print our environment for a shell: eval "$(./strandline env)"')
+def env() -> None:
+    """Print shell commands that make ansible-playbook and the other tools of our environment a shell's own.
+
+    Then plain Ansible does each verb: eval "$(./strandline env)"; ansible-playbook -i inventory/production
+    playbooks/verify.yml
+    """
+    verbs.prepare_ansible(Progress("env"))
+    print(environment.exports())
 
 
 @cli.command(name="builder", hidden=True)
