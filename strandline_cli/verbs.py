@@ -6,7 +6,6 @@ One entry in VERBS makes playbooks/NAME.yml the verb `./strandline NAME`.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -153,23 +152,14 @@ def run_playbook(verb: Verb, inventories: Sequence[str], values: Mapping[str, An
         )
     places = [inventory_path(named) for named in inventories]
     prepare_ansible(Progress(verb.name))
-    paths.LOGS.mkdir(parents=True, exist_ok=True)
-    log = paths.LOGS / f"{verb.name}-ansible.log"
     variables = variables_of(verb, values)
     arguments = [
         *([f"--extra-vars={json.dumps(variables)}"] if variables else []),
         *(["--check", "--diff"] if values.get("plan") else []),
         *extra,
     ]
-    code = subprocess.run(
-        ansible_playbook(verb.playbook, places, arguments),
-        cwd=paths.ROOT,
-        env={**os.environ, "ANSIBLE_LOG_PATH": str(log)},
-        check=False,
-    ).returncode
-    if code != 0:
-        print(f"strandline: {verb.name} ended with {code}. The whole output is in {paths.shown(log)}.", file=sys.stderr)
-    return code
+    # What failed, and where the log is, is said by callback_plugins/strandline.py.
+    return subprocess.run(ansible_playbook(verb.playbook, places, arguments), cwd=paths.ROOT, check=False).returncode
 
 
 def divided(words: Sequence[str], extra: Sequence[str]) -> tuple[list[str], list[str]]:

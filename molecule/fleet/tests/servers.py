@@ -83,22 +83,22 @@ def environment() -> dict[str, str]:
     return operators_environment() | {"ANSIBLE_SSH_CONTROL_PATH_DIR": str(control)}
 
 
-def start(*arguments: str, output: Path | None = None) -> subprocess.Popen[str]:
+def start(*arguments: str, output: Path | None = None, **variables: str) -> subprocess.Popen[str]:
     """Start ./strandline as the leader of a group of processes, so that all of it can be killed at once.
 
-    What it says goes to a pipe, or to a file.
+    What it says goes to a pipe, or to a file. ``variables`` are added to its environment.
     """
     with output.open("w") if output else nullcontext(subprocess.PIPE) as where:
         return subprocess.Popen(
             [str(ROOT / "strandline"), *arguments],
-            cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, stdout=where, stderr=subprocess.STDOUT,
+            cwd=ROOT, env=environment() | variables, stdin=subprocess.DEVNULL, stdout=where, stderr=subprocess.STDOUT,
             text=True, start_new_session=True,
         )  # fmt: skip
 
 
-def strandline(*arguments: str) -> tuple[int, str]:
+def strandline(*arguments: str, **variables: str) -> tuple[int, str]:
     """Run ./strandline to its end; its exit status and what it said."""
-    process = start(*arguments)
+    process = start(*arguments, **variables)
     said, _ = process.communicate()
     return process.returncode, said
 
@@ -110,6 +110,9 @@ def onboard(servers: Sequence[Server], *extra: str) -> list[str]:
     return ["onboard", "-i", str(INVENTORY), f"--password-file={PASSWORD_FILE}", *names, *more]
 
 
+RECAP = {"ANSIBLE_STDOUT_CALLBACK": "default"}
+
+
 def kill(process: subprocess.Popen[str]) -> None:
     """End a verb with everything it started, without a chance to tidy up."""
     os.killpg(process.pid, signal.SIGKILL)
@@ -117,7 +120,7 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 
 def changed(said: str) -> dict[str, int]:
-    """Changed tasks by host, from Ansible's recap."""
+    """Changed tasks by host, from the recap of Ansible's default callback (RECAP)."""
     return {name: int(count) for name, count in re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", said, re.MULTILINE)}
 
 

@@ -68,6 +68,7 @@ def test_everything_follows_and_history_stays_joined(inventory: Path) -> None:
 
 @pytest.mark.long
 def test_again_it_changes_nothing(inventory: Path) -> None:
-    code, said = servers.strandline("renumber", "--yes", "-i", str(inventory), SENSOR2.name, SENSOR2.address, NEW)
+    again = ["renumber", "--yes", "-i", str(inventory), SENSOR2.name, SENSOR2.address, NEW]
+    code, said = servers.strandline(*again, **servers.RECAP)
     assert code == 0, said[-4000:]
     assert set(servers.changed(said).values()) == {0}, said[-4000:]

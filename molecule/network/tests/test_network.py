@@ -31,6 +31,7 @@ def test_check_mode_shows_no_difference() -> None:
     # As the operator runs it: with the repository's own configuration, not with molecule's.
     environment = {name: text for name, text in os.environ.items() if not name.startswith("ANSIBLE_")}
     environment |= {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    environment["ANSIBLE_STDOUT_CALLBACK"] = "default"  # says it of each task
     done = subprocess.run(
         ["ansible-playbook", "--inventory", str(INVENTORY), "--check", "--diff", "playbooks/site.yml"],
         cwd=ROOT,
