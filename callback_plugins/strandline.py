@@ -241,6 +241,7 @@ class CallbackModule(Default):  # type: ignore[misc]  # Ansible ships no types
         self._empty = False
         self._done: set[str] = set()
         self._failed: set[str] = set()
+        self._to_blame: set[str] = set()  # in any play, by a task that was theirs alone
         self._changes = 0
         self._told: set[tuple[str, str]] = set()  # host and task whose change or failure was shown
 
@@ -285,15 +286,19 @@ class CallbackModule(Default):  # type: ignore[misc]  # Ansible ships no types
             return
         self._end_play()
         hosts = {host: stats.summarize(host) for host in sorted(stats.processed)}
-        failed = [host for host, counts in hosts.items() if counts["failures"]]
-        away = [host for host, counts in hosts.items() if counts["unreachable"] and host not in failed]
         if self._screen:
             self._screen.stop()
-        if failed or away:
-            said = [f"{len(names)} {what}: {', '.join(names)}" for names, what in (
-                (failed, "failed"), (away, "not reached")) if names]  # fmt: skip
-            where = f" The whole output: {_shown(self._full._display.path)}" if self._full else ""
-            self._say(f"{'; '.join(said)}. {spent(time.monotonic() - self._began)}.{where}", "✘", C.COLOR_ERROR)
+        if not any(counts["failures"] or counts["unreachable"] for counts in hosts.values()):
+            return
+        # A task that runs once fails for all: its message has said it, and no host is to blame.
+        own = {host: counts for host, counts in hosts.items() if host in self._to_blame}
+        away = [host for host, counts in own.items() if counts["unreachable"]]
+        failed = [host for host, counts in own.items() if counts["failures"] and host not in away]
+        said = [f"{len(failed)} failed: {', '.join(failed)}"] if failed else []
+        said += [f"{len(away)} not reached: {', '.join(away)}"] if away else []
+        where = f" The whole output: {_shown(self._full._display.path)}" if self._full else ""
+        took = spent(time.monotonic() - self._began)
+        self._say(f"{'; '.join(said) or 'Ended by a failure'}, after {took}.{where}", "✘", C.COLOR_ERROR)
 
     # --- plays and tasks ---
 
@@ -434,7 +439,7 @@ class CallbackModule(Default):  # type: ignore[misc]  # Ansible ships no types
             return
         rescued = _rescued(result.task)
         if not rescued:
-            self._failed.add(result.host.get_name())
+            self._fail(result)
         if (result.host.get_name(), result.task._uuid) not in self._told:  # its items have said it
             self._tell_failure(result, message_of(result.result), rescued=rescued)
 
@@ -460,7 +465,7 @@ class CallbackModule(Default):  # type: ignore[misc]  # Ansible ships no types
         self._count(result)
         if result.task.ignore_unreachable:
             return
-        self._failed.add(result.host.get_name())
+        self._fail(result)
         said = health.why_unreachable({"unreachable": True, **result.result})
         self._tell_failure(result, f"not reached: {said}")
 
@@ -515,6 +520,11 @@ class CallbackModule(Default):  # type: ignore[misc]  # Ansible ships no types
                 self._tell_change(result)
                 self._display.display(diff.rstrip("\n"))
 
+    def _fail(self, result: Any) -> None:
+        self._failed.add(result.host.get_name())
+        if not result.task.run_once:
+            self._to_blame.add(result.host.get_name())
+
     # --- lines ---
 
     def _count(self, result: Any) -> None:
@@ -523,7 +533,10 @@ class CallbackModule(Default):  # type: ignore[misc]  # Ansible ships no types
     def _label(self, result: Any) -> str:
         """Host and task; a task that runs once is no single host's."""
         name = harmless(result.task.get_name().strip())
-        return name if result.task.run_once else f"{self.host_label(result)}: {name}"
+        if not result.task.run_once:
+            return f"{self.host_label(result)}: {name}"
+        delegated = (result.result.get("_ansible_delegated_vars") or {}).get("ansible_delegated_host")
+        return f"{delegated}: {name}" if delegated else name
 
     def _tell_change(self, result: Any) -> None:
         key = (result.host.get_name(), result.task._uuid)

@@ -35,6 +35,8 @@ class Option:
     required: bool = False
     multiple: bool = False
     metavar: str | None = None
+    short: str = ""
+    """A letter for it: -o."""
 
     @property
     def parameter(self) -> str:
@@ -45,7 +47,13 @@ class Option:
         """Add it to a command."""
         kind: dict[str, Any] = {"is_flag": True} if self.type is bool else {"type": self.type, "metavar": self.metavar}
         command.params.append(
-            click.Option([self.flag], help=self.help, required=self.required, multiple=self.multiple, **kind)
+            click.Option(
+                [*filter(None, [self.short]), self.flag],
+                help=self.help,
+                required=self.required,
+                multiple=self.multiple,
+                **kind,
+            )
         )
 
 
@@ -78,12 +86,43 @@ class Verb:
         return paths.PLAYBOOKS / f"{self.name}.yml"
 
 
+# A path is the operator's, from where he stands; the playbook runs in the clone's folder.
+FILE = click.Path(dir_okay=False, resolve_path=True)
+FOLDER = click.Path(file_okay=False, resolve_path=True)
 HOSTS = Argument("[HOST|PROVIDER]…", "target", many=True, required=False)
 
 VERBS: tuple[Verb, ...] = (
     Verb("site", "Provision the hosts of an inventory, or bring them up to date."),
     Verb("check", "Check all that an inventory says, and contact no host."),
-    Verb("reconcile", "Have the sensors send again what never reached the database, and give account."),
+    Verb(
+        "verify",
+        "Check every host, and send a marked event through every listener.",
+        (HOSTS,),
+        (Option("--json", "verify_json", "Write the findings there.", FILE, metavar="FILE"),),
+    ),
+    Verb(
+        "canary",
+        "Prove that events reach the database, through every listener.",
+        (HOSTS,),
+        (Option("--seconds", "canary_seconds", "How long to wait for the events: 30.", click.IntRange(0, 3600)),),
+    ),
+    Verb("reconcile", "Have the sensors send again what never reached the database, and give account.", (HOSTS,)),
+    Verb(
+        "report",
+        "Show the fleet: coverage, cost, renewals, certificates, and which lease to give up first.",
+        (),
+        (
+            Option("--output", "report_output", "Folder of the page: build/report.", FOLDER, metavar="DIR", short="-o"),
+            Option("--live", "report_live", "Ask the database which sensors served, and which are silent.", bool),
+            Option(
+                "--asn-table",
+                "report_asn_table",
+                "For the origin ASNs, in place of the inventory's fleet_asn_table.",
+                FILE,
+                metavar="FILE",
+            ),
+        ),
+    ),
 )
 
 

@@ -18,11 +18,12 @@ from typing import Any
 from cryptography import x509
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from strandline_cli.fleet.serving import WINDOW_DAYS, Serving
+from strandline_fleet import text
 from strandline_fleet.arithmetic import ROUTABLE_SLASH8, coverage, renewals, slash8s, yearly_cost
 from strandline_fleet.inventory.countries import CONTINENTS
 from strandline_fleet.inventory.former import FormerLease
 from strandline_fleet.inventory.model import Fleet, Host, Provider
+from strandline_fleet.serving import WINDOW_DAYS, Serving
 
 RENEWAL_DAYS = 30
 CERTIFICATE_DAYS = 60
@@ -255,13 +256,35 @@ def render(summary: Mapping[str, Any]) -> str:
     )
 
 
+def short(summary: Mapping[str, Any]) -> str:
+    """What matters this week, for the terminal."""
+    covered, cost = summary["coverage"], summary["cost"]
+    rows = [
+        ("Hosts", f"{summary['hosts']} with {summary['addresses']} addresses"),
+        ("Coverage", f"{covered['covered']} of {covered['routable']} routable /8s, {covered['share']:.0%}"),
+    ]
+    if summary["origins"] is not None:
+        rows.append(("Origin ASNs", str(sum(row["asn"] is not None for row in summary["origins"]))))
+    rows.append(("Cost", f"{cost['year']:,.2f} {cost['currency']} a year, {cost['per_slash8']} for each /8"))
+    for state, said in (("lapsed", "Lapsed"), ("due", f"Due in {RENEWAL_DAYS} days")):
+        leases = summary["renewals"][state]
+        rows.append((said, ", ".join(f"{lease['host']} ({lease['renews']})" for lease in leases) or "none"))
+    if summary["silent"] is not None:
+        silent = [f"{row['host']} (since {row['last'] or 'ever'})" for row in summary["silent"]]
+        rows.append(("Silent", ", ".join(silent) or "none"))
+    soon = [f"{row['host']} ({row['ends']})" for row in summary["certificates"] if row["soon"]]
+    rows.append(("Certificates", f"end soon: {', '.join(soon)}" if soon else "none ends soon"))
+    rows.append(("Give up first", ", ".join(row["host"] for row in summary["give_up_first"][:3]) or "none"))
+    return text.table(rows)
+
+
 def write(summary: Mapping[str, Any], directory: Path) -> None:
     """Write index.html and report.json, each whole or not at all."""
     directory.mkdir(parents=True, exist_ok=True)
-    for name, text in {
+    for name, content in {
         "report.json": json.dumps(summary, default=_plain, indent=2) + "\n",
         "index.html": render(summary),
     }.items():
         aside = directory / f".{name}.new"
-        aside.write_text(text, encoding="utf-8")
+        aside.write_text(content, encoding="utf-8")
         aside.replace(directory / name)

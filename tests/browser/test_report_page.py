@@ -18,8 +18,8 @@ from strandline_fleet.arithmetic import ROUTABLE_SLASH8
 from strandline_fleet.inventory.former import FormerLease
 from strandline_fleet.inventory.load import load
 from strandline_fleet.report import Known, summarise, write
+from strandline_fleet.serving import Serving
 
-from strandline_cli.fleet.serving import Serving
 from tests.generate_fleet import write_fleet
 
 NOW = dt.datetime(2026, 11, 25, 12, 0, tzinfo=dt.UTC)

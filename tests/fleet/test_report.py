@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,12 +13,13 @@ import pytest
 from strandline_fleet.inventory.former import former_leases
 from strandline_fleet.inventory.load import load
 from strandline_fleet.origins import origins, table_of
-from strandline_fleet.report import Known, render, summarise, write
+from strandline_fleet.report import Known, render, short, summarise, write
+from strandline_fleet.serving import Serving, read
 
 from strandline_cli.errors import Refusal
-from strandline_cli.fleet.serving import Serving, merge, read
 from tests.generate_fleet import write_fleet
 
+ROOT = Path(__file__).resolve().parents[2]
 NOW = dt.datetime(2026, 11, 25, 12, 0, tzinfo=dt.UTC)
 
 HOST = """        {name}:
@@ -174,12 +177,58 @@ def test_a_sensor_that_began_today_has_no_silent_day() -> None:
     assert Serving(first=NOW.date(), last=NOW.date(), days=0).silent_days(NOW.date()) == 0
 
 
-def test_of_several_databases_the_last_word_counts() -> None:
-    old = read('[{"sensor": "a", "first": "2026-01-01", "last": "2026-02-01", "days": 0}]', "collector1")
-    new = read('[{"sensor": "a", "first": "2026-01-01", "last": "2026-11-25", "days": 80}]', "collector2")
-    assert merge([old, new]) == merge([new, old]) == new
-    with pytest.raises(Refusal, match="collector1 answered something else"):
-        read('[{"sensor": "a"}]', "collector1")
+def test_a_database_that_answers_something_else_is_named() -> None:
+    row = '{"sensor": "a", "first": "2026-01-01", "last": "2026-11-25", "days": 80}'
+    assert read(f"[{row}]", "hub1")["a"].days == 80
+    with pytest.raises(Refusal, match="The database on hub1 answered something else"):
+        read('[{"sensor": "a"}]', "hub1")
+
+
+def play(inventory: Path, output: Path, *arguments: str) -> tuple[int, str]:
+    """Run the verb by plain ansible-playbook."""
+    done = subprocess.run(
+        [
+            "ansible-playbook", f"--inventory={inventory}", "playbooks/report.yml",
+            f"--extra-vars=report_output={output}", *arguments,
+        ],
+        cwd=ROOT, env={**os.environ, "ANSIBLE_NOCOLOR": "1", "STRANDLINE_LOG_DIRECTORY": str(output.parent / "log")},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_playbook_makes_the_report_and_asks_no_host(tmp_path: Path) -> None:
+    output = tmp_path / "report"
+    code, said = play(ROOT / "inventory" / "example", output, "--check")
+    assert code == 0, said
+    assert "Coverage" in said
+    assert not output.exists()
+    code, said = play(ROOT / "inventory" / "example", output, "--limit=ams1")
+    assert code == 0, said
+    assert f"The whole report: {output}/index.html" in said
+    assert json.loads((output / "report.json").read_text())["hosts"] > 0
+    assert (output / "index.html").exists()
+
+
+def test_the_playbook_says_what_is_wrong_with_its_variables(tmp_path: Path) -> None:
+    code, said = play(ROOT / "inventory" / "example", tmp_path / "report", "--extra-vars=report_asn_table=/nonexistent")
+    assert code == 2
+    assert "/nonexistent is no file" in said
+    (tmp_path / "file").touch()
+    code, said = play(ROOT / "inventory" / "example", tmp_path / "file" / "report")
+    assert code == 2
+    assert "Not a directory" in said
+
+
+def test_the_short_report_can_be_read_at_80_columns(three: Path) -> None:
+    silent = {"cheap": Serving(NOW.date(), NOW.date() - dt.timedelta(days=5), 1)}
+    said = short(summarise(load(three, NOW.date()), NOW, Known(serving=silent)))
+    assert max(map(len, said.splitlines())) <= 80
+    lines = {line[:16].strip(): line[16:].strip() for line in said.splitlines()}
+    assert lines["Hosts"] == "3 with 4 addresses"
+    assert lines["Lapsed"] == "lone (2026-11-01)"
+    assert lines["Due in 30 days"] == "cheap (2026-12-01)"
+    assert lines["Silent"].startswith("dear (since ever)")
 
 
 def test_the_price_trend_goes_from_the_first_known_price_to_the_present_one(three: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
+import os
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,18 +12,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
-from strandline_fleet import health
+from strandline_fleet import health, verdict
 from strandline_fleet.health import DAY, Finding
-from strandline_fleet.probes import probes
 
-from strandline_cli.fleet import verify
-from strandline_cli.fleet.canary import Sent
-from strandline_cli.fleet.listing import Entry
-
+ROOT = Path(__file__).resolve().parents[2]
 NOW = 1764036738.0
-SENSOR = Entry("ams1", "sensors", ("198.51.100.21",), 20022)
-COLLECTOR = Entry("hub", "collectors", ("198.51.100.10",), 20022)
+FUNCTIONS = {"hub": "collectors", "ams1": "sensors"}
 LIMITS = {
     "clock_seconds": 0.5,
     "certificate_days": 60,
@@ -148,28 +143,17 @@ def test_whatever_a_host_says_is_shown_harmlessly(part: str, said: object, data:
             json.dumps(finding.figures, allow_nan=False)
 
 
-def shown(rows: list[health.Row]) -> str:
-    """The table as a terminal would get it."""
-    console = Console(file=io.StringIO(), width=400, markup=False, highlight=False, force_terminal=True)
-    console.print(verify.table_of(rows))
-    text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert isinstance(text, str)
-    return text
-
-
 def test_a_hosts_words_write_nothing_but_text_to_the_terminal() -> None:
     sockets = [*LISTENING, {"port": 1, "proto": "tcp", "address": "::", "program": HOSTILE}]
-    findings = judged("ports", sockets=sockets)
-    text = shown([health.Row("ams1", "sensors", findings)])
-    assert "\x1b]8" not in text
-    assert "\u202e" not in text
-    assert "\x07" not in text
+    text = verdict.table([health.Row("ams1", "sensors", judged("ports", sockets=sockets))])
+    assert "should not listen: 1/tcp" in " ".join(text.split())
+    assert all(letter.isprintable() or letter == "\n" for letter in text)
 
 
 def rows(answers: Mapping[str, Any], events: Mapping[str, float], unknown: str = "") -> list[health.Row]:
-    """Rows of a sensor and a collector."""
-    canaries = {"ams1": Finding(True, "6 of 6")}
-    return verify.rows_of([SENSOR, COLLECTOR], answers, (events, unknown), canaries, Path("/none"), NOW)
+    """Rows of a collector and a sensor."""
+    canaries = [{"sensor": "ams1", "ok": True, "says": "6 of 6", "sent": 6, "failed": 0}]
+    return verdict.rows_of(FUNCTIONS, answers, (events, unknown), canaries, Path("/none"), NOW)
 
 
 def test_a_host_that_is_not_reached_is_a_row() -> None:
@@ -178,41 +162,87 @@ def test_a_host_that_is_not_reached_is_a_row() -> None:
     )
     away = {"measured": {"unreachable": True, "msg": f"Task failed: {said}\nport 20022: no route"}}
     good = {"measured": GOOD, "limits": LIMITS}
-    sensor, collector = rows({"ams1": {**away, "limits": LIMITS}, "hub": good}, {"ams1": NOW})
+    collector, sensor = rows({"ams1": {**away, "limits": LIMITS}, "hub": good}, {"ams1": NOW})
     assert sensor.unreachable == "ssh: connect to host port 20022: no route"
     assert not sensor.ok
     assert sensor.findings["canary"].ok, "the listeners may answer all the same"
     assert sensor.findings["last event"].ok
     assert set(collector.findings) == set(health.HOST_CHECKS)
-    text = shown([sensor, collector])
-    assert "not reached: ssh: connect" in text
-    document = verify.document([sensor, collector], "inventory/x", NOW)
+    document = verdict.document([sensor, collector], "inventory/x", NOW)
     assert document["ok"] is False
     assert [host["ok"] for host in document["hosts"]] == [False, False]
 
 
-def test_without_a_database_every_sensor_says_so() -> None:
-    found, why = verify.last_events({"hub": {"unreachable": True, "msg": "no route"}})
-    assert (found, why) == ({}, "hub: no route")
-    sensor, _ = rows(
-        {"ams1": {"measured": GOOD, "limits": LIMITS}, "hub": {"measured": GOOD, "limits": LIMITS}}, {}, why
-    )
-    assert sensor.findings["last event"].says == "no database could be asked: hub: no route"
+def test_bad_hosts_come_first_with_every_reason_and_80_columns_are_enough() -> None:
+    well = health.Row("ams1", "sensors", health.host_findings(GOOD, LIMITS, NOW, "aa"))
+    ill = health.Row("sin1", "sensors", {**judged("disks", error="no"), **judged("clock", offset=9.0)})
+    full = health.Row("scl1", "sensors", judged("updates", security=[f"libsomething{n}" for n in range(9)]))
+    away = health.Row("fra1", "sensors", {}, "ssh: connect to host 192.0.2.9 port 20022: Connection refused")
+    text = verdict.table([well, ill, full, away])
+    assert max(map(len, text.splitlines())) <= 80
+    marks = [line.split()[:2] for line in text.splitlines() if line.startswith(("✔", "✘"))]
+    assert marks == [["✘", "fra1"], ["✘", "sin1"], ["✘", "scl1"], ["✔", "ams1"]]
+    assert "not reached: ssh: connect" in text
+    assert "clock: 9.000 s fast" in text
+    assert verdict.sentence([well, ill, full, away]).startswith("3 of 4 hosts need attention: sin1, scl1, fra1.")
+    assert verdict.sentence([well]) == "All 1 hosts are as they should be."
 
 
-def test_the_newest_of_several_databases_counts() -> None:
-    found, why = verify.last_events(
-        {"a": {"stdout": '{"ams1": 5.5}'}, "b": {"stdout": '{"ams1": 7, "sin1": 1}'}, "c": {}}
-    )
-    assert (found, why) == ({"ams1": 7.0, "sin1": 1.0}, "")
+def test_a_host_that_ansible_never_got_to_is_a_row() -> None:
+    _, sensor = rows({"hub": {"measured": GOOD, "limits": LIMITS}}, {})
+    assert sensor.unreachable == "Ansible did not get to it"
 
 
-def test_the_canary_groups_listeners_by_what_happened() -> None:
-    listeners = {"ssh": {"ports": [{"port": 22, "proto": "tcp"}]}, "vnc": {"ports": [{"port": 5900, "proto": "tcp"}]}}
-    sent = [Sent(probe, NOW, "" if probe.listener == "ssh" else "connection refused") for probe in probes(
-        {"ams1": SENSOR.addresses}, listeners
-    )]  # fmt: skip
-    finding = verify.canary_findings([SENSOR], sent, [])["ams1"]
-    assert not finding.ok
-    assert finding.says == "ssh 22/tcp: answered, and no event came; vnc 5900/tcp: connection refused"
-    assert finding.figures == {"sent": 2, "failed": 2}
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ({"unreachable": True, "msg": "no route"}, "no route"),
+        ({"stdout": "", "stderr": "psql: error:\n  refused", "msg": "non-zero return code"}, "psql: error: refused"),
+        ({"stdout": '{"ams1": "\\u001b"}', "stderr": ""}, "no answer"),
+        ({}, "no answer"),
+    ],
+)
+def test_without_a_database_every_sensor_says_so(answer: dict[str, Any], why: str) -> None:
+    found, unknown = verdict.last_events(answer)
+    assert (found, unknown) == ({}, why)
+    good = {"measured": GOOD, "limits": LIMITS}
+    _, sensor = rows({"ams1": good, "hub": good}, found, unknown)
+    assert sensor.findings["last event"].says == f"no database could be asked: {why}"
+
+
+def test_the_database_says_when_sensors_were_heard() -> None:
+    assert verdict.last_events({"stdout": '{"ams1": 5.5, "sin1": 7}'}) == ({"ams1": 5.5, "sin1": 7.0}, "")
+
+
+CLOSED = "127.83.17.4"  # an address of this machine on which nothing listens
+
+
+def verify(tmp_path: Path, *arguments: str) -> tuple[int, str, dict[str, Any]]:
+    """Run the verb by plain ansible-playbook on a copy of the example, whose hosts are this machine's closed ports."""
+    inventory = tmp_path / "inventory"
+    subprocess.run(["cp", "-r", str(ROOT / "inventory" / "example"), str(inventory)], check=True)
+    findings = tmp_path / "findings.json"
+    closed = {"ansible_host": CLOSED, "ansible_port": 9, "verify_json": str(findings), "canary_seconds": 0}
+    done = subprocess.run(
+        ["ansible-playbook", f"--inventory={inventory}", "playbooks/verify.yml", f"--extra-vars={json.dumps(closed)}",
+         *arguments],
+        cwd=ROOT, env={**os.environ, "ANSIBLE_NOCOLOR": "1", "STRANDLINE_LOG_DIRECTORY": str(tmp_path / "log")},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr, json.loads(findings.read_text()) if findings.exists() else {}
+
+
+def test_by_plain_ansible_hosts_that_are_down_are_named_and_the_exit_status_says_so(tmp_path: Path) -> None:
+    code, said, findings = verify(tmp_path, "--extra-vars=target=collector1")
+    assert code == 2, said
+    assert "1 of 1 hosts need attention: collector1. What to do: docs/verify.md" in said
+    assert "✘  collector1  not reached: ssh: connect to host" in said
+    assert [(host["host"], host["ok"]) for host in findings["hosts"]] == [("collector1", False)]
+    assert "✘ 1 failed" not in said, "a task that runs once is no host's failure"
+
+
+def test_a_target_that_fits_nothing_is_refused(tmp_path: Path) -> None:
+    code, said, findings = verify(tmp_path, "--extra-vars=target=nosuch")
+    assert code == 2
+    assert "nosuch is no host, provider or group" in said
+    assert findings == {}

@@ -103,6 +103,16 @@ def strandline(*arguments: str, **variables: str) -> tuple[int, str]:
     return process.returncode, said
 
 
+def playbook(name: str, *arguments: str) -> tuple[int, str]:
+    """Run a verb by plain ansible-playbook; its exit status and what it said."""
+    done = subprocess.run(
+        ["ansible-playbook", f"--inventory={INVENTORY}", f"playbooks/{name}.yml", *arguments], cwd=ROOT,
+        env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout
+
+
 def onboard(servers: Sequence[Server], *extra: str) -> list[str]:
     """The arguments of ./strandline for onboarding."""
     names = [server.name for server in servers]

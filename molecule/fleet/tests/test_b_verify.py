@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import servers
 from clock import Clock
 from containers import poll
@@ -14,10 +16,22 @@ from servers import ALL, COLLECTOR, INVENTORY, SENSOR1, SENSOR2, UNLUCKY, Server
 AHEAD = 3.0  # seconds by which one sensor's time servers are ahead of its clock
 
 
-def verify(findings: Path, *sensors: Server) -> tuple[int, str, dict[str, Any]]:
+def by_command(findings: Path, names: list[str]) -> tuple[int, str]:
+    """The verb by ./strandline."""
+    return servers.strandline("verify", "-i", str(INVENTORY), f"--json={findings}", *names)
+
+
+def by_ansible(findings: Path, names: list[str]) -> tuple[int, str]:
+    """The verb by plain ansible-playbook."""
+    variables = json.dumps({"verify_json": str(findings), "target": names})
+    return servers.playbook("verify", f"--extra-vars={variables}")
+
+
+def verify(
+    findings: Path, *sensors: Server, by: Callable[[Path, list[str]], tuple[int, str]] = by_command
+) -> tuple[int, str, dict[str, Any]]:
     """Exit status, what was said, and the findings by host."""
-    names = [sensor.name for sensor in sensors]
-    code, said = servers.strandline("verify", "-i", str(INVENTORY), f"--json={findings}", *names)
+    code, said = by(findings, [sensor.name for sensor in sensors])
     hosts = json.loads(findings.read_text())["hosts"] if findings.exists() else []
     return code, said, {host["host"]: host for host in hosts}
 
@@ -28,10 +42,11 @@ def offset(sensor: Server) -> float | None:
     return next((float(fields[7]) for fields in sources if fields[1] == "*"), None)
 
 
-def test_all_is_well(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", [by_command, by_ansible])
+def test_all_is_well(tmp_path: Path, by: Callable[[Path, list[str]], tuple[int, str]]) -> None:
     """Every host, the collector too; each clock is at most 50 ms from this machine's, which it is."""
     assert poll(lambda: all(offset(sensor) is not None for sensor in ALL), seconds=70, every=2), "no time server"
-    code, said, hosts = verify(tmp_path / "findings.json")
+    code, said, hosts = verify(tmp_path / "findings.json", by=by)
     assert code == 0, said
     assert set(hosts) == {COLLECTOR, *(sensor.name for sensor in ALL)}
     assert "All 4 hosts are as they should be." in said
@@ -50,13 +65,15 @@ def test_what_is_wrong_is_found_and_an_unreachable_host_is_a_row(tmp_path: Path,
     try:
         assert poll(lambda: abs(offset(UNLUCKY) or 0) > 1, seconds=30), "chrony did not notice"
         code, said, hosts = verify(tmp_path / "findings.json", SENSOR1, SENSOR2, UNLUCKY)
+        again, _, by_playbook = verify(tmp_path / "again.json", SENSOR1, SENSOR2, UNLUCKY, by=by_ansible)
+        silent, lost = servers.playbook("canary", f"--limit={UNLUCKY.name}")
     finally:
         clock.ahead.clear()
         SENSOR2.inside("systemctl", "start", "ssh.service")
         UNLUCKY.inside("systemctl", "stop", "stray.service")
         UNLUCKY.inside("systemctl", "start", "strandline-vnc.socket")
         UNLUCKY.inside("systemctl", "restart", "chrony")
-    assert code == 1, said
+    assert code == 2, said
     assert "2 of 3 hosts need attention: fleet-sensor2, fleet-sensor3." in said
     assert hosts[SENSOR1.name]["ok"]
     # Nobody can enter it, and its listeners serve all the same.
@@ -69,3 +86,11 @@ def test_what_is_wrong_is_found_and_an_unreachable_host_is_a_row(tmp_path: Path,
     assert wrong["ports"]["missing"] == ["5900/tcp"]
     assert [extra.split(" ")[0] for extra in wrong["ports"]["extra"]] == ["8081/tcp"]
     assert wrong["canary"]["failed"] == 1
+    # The same by plain ansible-playbook.
+    assert again == code
+    assert {name: host["ok"] for name, host in by_playbook.items()} == {
+        name: host["ok"] for name, host in hosts.items()
+    }
+    assert silent == 2
+    assert f"1 of 6 marked events did not arrive, of {UNLUCKY.name}" in lost
+    assert "vnc 5900/tcp: connection refused" in " ".join(lost.split())
