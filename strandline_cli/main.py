@@ -10,7 +10,7 @@ from types import FrameType
 
 import click
 
-from strandline_cli import builder, environment, paths, verbs
+from strandline_cli import builder, environment, paths, runbook, verbs
 from strandline_cli import doctor as doctor_
 from strandline_cli.bench import ingest
 from strandline_cli.demo import down, up
@@ -106,6 +106,21 @@ def env() -> None:
     """
     verbs.prepare_ansible(Progress("env"))
     print(environment.exports())
+
+
+@cli.command(name="help", short_help="Print a verb's runbook in short.")
+@click.argument("verb", required=False)
+@click.pass_context
+def help_(context: click.Context, verb: str | None) -> None:
+    """Print a verb's runbook in short: what it does, its options, and what to know before."""
+    above = context.parent or context
+    if verb is None:
+        print(above.get_help())
+        return
+    command = cli.get_command(context, verb)
+    if command is None:
+        raise Refusal(f"There is no verb {verb}. ./strandline help lists them.")
+    print(runbook.of(verb) or command.get_help(click.Context(command, info_name=verb, parent=above)))
 
 
 @cli.command(name="builder", hidden=True)
