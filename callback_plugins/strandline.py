@@ -52,7 +52,6 @@ options:
       - Without it, logs of playbooks of this clone go to build/log (in E(STRANDLINE_BUILD) when that is set), and
         others have none.
     type: path
-    default: ""
     env:
       - name: STRANDLINE_LOG_DIRECTORY
     ini:

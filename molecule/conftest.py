@@ -9,7 +9,9 @@ import pytest
 LONG = os.environ.get("STRANDLINE_TEST_TIER") == "long"
 
 # An assertion in what tests share says what it saw, as one in a test does.
-pytest.register_assert_rewrite("clock", "clocks", "containers", "hosts", "machines", "outages", "servers", "world")
+pytest.register_assert_rewrite(
+    "clock", "clocks", "containers", "debian", "hosts", "machines", "outages", "servers", "world"
+)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

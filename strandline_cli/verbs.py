@@ -37,6 +37,8 @@ class Option:
     metavar: str | None = None
     short: str = ""
     """A letter for it: -o."""
+    sets: Any = True
+    """The variable's value when an option of type bool is there."""
 
     @property
     def parameter(self) -> str:
@@ -123,6 +125,40 @@ VERBS: tuple[Verb, ...] = (
             ),
         ),
     ),
+    Verb(
+        "upgrade",
+        "Install Debian's updates, batch by batch.",
+        arguments=(HOSTS,),
+        options=(
+            Option("--batch", "upgrade_batch", "The most sensors at a time (10).", click.IntRange(1, 100)),
+            Option("--no-reboot", "upgrade_reboot", "Reboot no host; say which ones need it.", bool, sets=False),
+        ),
+        plans=True,
+    ),
+    Verb(
+        "rotate_certificates",
+        "Give the hosts new keys, without losing an event.",
+        arguments=(HOSTS,),
+        options=(
+            Option("--batch", "rotate_batch", "The most sensors at a time (10).", click.IntRange(1, 100)),
+            Option(
+                "--due",
+                "rotate_due",
+                "Only certificates that end within so many days.",
+                click.IntRange(0, 5000),
+                metavar="DAYS",
+            ),
+            Option(
+                "--made-before",
+                "rotate_made_before",
+                "Only certificates made before: 2026-11-25T12:00 (UTC). Without it and --due: a day ago, so that a run"
+                " which was stopped carries on.",
+                metavar="TIME",
+            ),
+        ),
+        asks=True,
+        plans=True,
+    ),
 )
 
 
@@ -176,7 +212,9 @@ def variables_of(verb: Verb, values: Mapping[str, Any]) -> dict[str, Any]:
             found[argument.variable] = list(value) if argument.many else value
     for option in verb.options:
         value = values.get(option.parameter)
-        if value not in (None, False, ()):
+        if value is True:
+            found[option.variable] = option.sets
+        elif value is not None and value is not False and value != ():
             found[option.variable] = list(value) if option.multiple else value
     if values.get("yes"):
         found["confirm"] = "yes"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -23,6 +24,7 @@ TLS = "/etc/strandline/tls"
 COLLECTOR = Machine("rot-collector", "198.19.128.10")
 COLLECTOR2 = Machine("rot-collector2", "198.19.128.13")
 COLLECTORS = [COLLECTOR, COLLECTOR2]
+BUILDER = Machine("rot-builder", "198.19.128.12")
 PUBLISHER = Machine("rot-publisher", "198.19.128.11")
 SCANNER = Machine("rot-scanner", "198.19.140.1")
 SENSORS = [Machine(f"rot-sensor{n}", f"198.19.129.{n}") for n in range(1, 6)]
@@ -36,6 +38,24 @@ def start(*arguments: str) -> subprocess.Popen[str]:
         cwd=ROOT, env=operators_environment(), stdin=subprocess.DEVNULL, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
+
+
+def start_playbook(verb: str, **variables: object) -> subprocess.Popen[str]:
+    """Start the verb's playbook without ./strandline, as a timer or a web front end would do it."""
+    return subprocess.Popen(
+        [
+            *("ansible-playbook", f"--inventory={INVENTORY}", f"playbooks/{verb}.yml"),
+            f"--extra-vars={json.dumps(variables)}",
+        ],
+        cwd=ROOT, env=operators_environment(), stdin=subprocess.DEVNULL, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+    )  # fmt: skip
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Wait until a verb ends; its exit code and what it said."""
+    said, _ = process.communicate()
+    return process.returncode, said
 
 
 def strandline(*arguments: str) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -18,13 +20,28 @@ from hosts import (
     SENSORS,
     TLS,
     Traffic,
+    finish,
     handshake,
     kill,
     start,
+    start_playbook,
     strandline,
 )
 
+STRANDLINE, ANSIBLE = "strandline", "ansible-playbook"
 RATE = 20.0  # requests a second, over all sensors
+
+
+# What somebody who has a loader's old key does with it: a session that is held open.
+SESSION = """
+import psycopg2, time, yaml
+dsn = yaml.safe_load(open("/etc/strandline/loader.yml"))["database"].replace("/etc/strandline/tls/", "/run/old/", 3)
+session = psycopg2.connect(dsn.replace("/run/old/database.pem", "/etc/strandline/tls/database.pem"))
+print("open", flush=True)
+while True:
+    session.cursor().execute("SELECT 1")
+    time.sleep(0.5)
+"""
 
 
 @dataclass
@@ -36,6 +53,8 @@ class Rotation:
     """Each host's certificate before; with its key it stays on the host in /root/old."""
     restarted: list[str]
     """The collectors whose syslog-ng is another process than before."""
+    connections: dict[str, subprocess.Popen[str]]
+    """Opened with old keys before it began."""
 
 
 def keep_old_identities() -> dict[str, str]:
@@ -45,14 +64,52 @@ def keep_old_identities() -> dict[str, str]:
     return {machine.name: machine.check("cat", "/root/old/cert.pem") for machine in ROTATED}
 
 
+def hold_open(machine: Machine, *argv: str) -> subprocess.Popen[str]:
+    """Start a command on a machine that goes on as long as its connection and its stdin do."""
+    return subprocess.Popen(
+        ["podman", "exec", "--interactive", machine.name, *argv],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def open_with_old_keys() -> dict[str, subprocess.Popen[str]]:
+    """Connections with old keys: of a sensor's to each collector, of the second collector's to the database."""
+    found = {
+        f"to {collector.name}": hold_open(
+            SENSORS[0],
+            *("openssl", "s_client", "-quiet", "-tls1_2", "-connect", f"{collector.address}:6514"),
+            *("-cert", "/root/old/cert.pem", "-key", "/root/old/key.pem"),
+        )
+        for collector in COLLECTORS
+    }
+    COLLECTOR2.check("sh", "-c", "rm -rf /run/old && cp -r /root/old /run/old && chown -R strandline-loader: /run/old")
+    found["to the database"] = hold_open(
+        COLLECTOR2, "runuser", "-u", "strandline-loader", "--", "python3", "-c", SESSION
+    )
+    said = found["to the database"].stdout
+    assert said
+    assert said.readline() == "open\n", said.read()
+    time.sleep(2)
+    assert [name for name, connection in found.items() if connection.poll() is not None] == []
+    return found
+
+
 def main_pid(collector: Machine) -> str:
     """The process that receives events."""
     return collector.check("systemctl", "show", "--value", "--property=MainPID", "syslog-ng.service")
 
 
-def kill_half_way(arguments: list[str]) -> None:
-    """Begin, and kill the run in its second batch, when one host of it has just got its new key."""
-    process = start(*arguments)
+def begin(way: str, before: str = "") -> subprocess.Popen[str]:
+    """Start a rotation by the command or by its playbook alone, of the certificates made before a moment."""
+    if way == STRANDLINE:
+        made_before = [f"--made-before={before}"] if before else []
+        return start("rotate_certificates", "-i", str(INVENTORY), "--yes", "--batch=3", *made_before)
+    only = {"rotate_made_before": before} if before else {}
+    return start_playbook("rotate_certificates", confirm="yes", rotate_batch=3, **only)
+
+
+def kill_half_way(process: subprocess.Popen[str]) -> None:
+    """Kill a run in its second batch, when one host of it has just got its new key."""
     marks = {machine.name: machine.file(f"{TLS}/previous") for machine in SENSORS}
     switched = poll(lambda: found if len(found := [n for n, m in marks.items() if m.exists()]) > 1 else [], 300, 0.05)
     said = kill(process)
@@ -61,25 +118,33 @@ def kill_half_way(arguments: list[str]) -> None:
 
 
 @pytest.fixture(
-    scope="module", params=["killed half way and run again", pytest.param("in one go", marks=pytest.mark.long)]
+    scope="module",
+    params=[(STRANDLINE, ANSIBLE), pytest.param((ANSIBLE, STRANDLINE), marks=pytest.mark.long)],
+    ids=["killed, and carried on by ansible-playbook", "the other way round"],
 )
-def rotation(request: pytest.FixtureRequest) -> Rotation:
-    """Rotate everything while requests come in."""
+def rotation(request: pytest.FixtureRequest) -> Iterator[Rotation]:
+    """Rotate everything while requests come in, with a run that is killed half way and carried on in another way."""
     old = keep_old_identities()
     # Certificates are dated in whole seconds.
     time.sleep(1.1)
     before = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     time.sleep(1.1)
-    arguments = ["rotate_certificates", "-i", str(INVENTORY), "--yes", "--batch=3", f"--made-before={before}"]
+    first, second = request.param
     before_all = {collector.name: main_pid(collector) for collector in COLLECTORS}
+    connections = open_with_old_keys()
     with Traffic("rotate", RATE, SENSORS) as traffic:
-        if request.param.startswith("killed"):
-            kill_half_way(arguments)
+        kill_half_way(begin(first, before))
         began = time.monotonic()
-        print(strandline(*arguments))
-        print(f"{request.param}: the last run took {time.monotonic() - began:.0f} s")
+        code, said = finish(begin(second, before))
+        print(said)
+        assert code == 0, said
+        print(f"the last run took {time.monotonic() - began:.0f} s")
         time.sleep(2)
-    return Rotation(traffic, old, [each.name for each in COLLECTORS if main_pid(each) != before_all[each.name]])
+    restarted = [each.name for each in COLLECTORS if main_pid(each) != before_all[each.name]]
+    yield Rotation(traffic, old, restarted, connections)
+    for connection in connections.values():
+        connection.kill()
+        connection.communicate()
 
 
 def test_no_event_is_missing(rotation: Rotation) -> None:
@@ -90,6 +155,10 @@ def test_no_event_is_missing(rotation: Rotation) -> None:
         assert rotation.traffic.missing() == set()
     stored = rotation.traffic.stored()
     assert len(stored) == len(set(stored))
+
+
+def test_no_connection_that_was_made_with_an_old_key_is_left(rotation: Rotation) -> None:
+    assert [name for name, connection in rotation.connections.items() if connection.poll() is None] == []
 
 
 def test_no_collector_was_restarted(rotation: Rotation) -> None:
@@ -163,5 +232,8 @@ def test_the_second_collector_stores_events_with_its_new_certificate(rotation: R
 def test_a_second_run_finds_nothing_to_do(rotation: Rotation) -> None:
     assert rotation
     before = {host.name: host.check("cat", f"{TLS}/cert.pem") for host in ROTATED}
-    assert "No certificate is due" in strandline("rotate_certificates", "-i", str(INVENTORY), "--yes")
+    for way in (STRANDLINE, ANSIBLE):
+        code, said = finish(begin(way))
+        assert code == 0, said
+        assert "No certificate is due" in said
     assert before == {host.name: host.check("cat", f"{TLS}/cert.pem") for host in ROTATED}
