@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 
 from strandline_cli import paths
@@ -21,7 +22,7 @@ def call(arguments: Sequence[str]) -> int:
 
 def exports() -> str:
     """Commands for a POSIX shell that put our tools on its PATH and have Ansible find its settings from any folder."""
-    binaries = f"{os.environ['VIRTUAL_ENV']}/bin"
+    binaries = f"{sys.prefix}/bin"
     config = paths.ROOT / "ansible.cfg"
     lines = [
         # Once, however often this is evaluated.

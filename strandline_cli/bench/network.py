@@ -101,9 +101,7 @@ def article(step: Step) -> None:
     for name in addresses("sensors"):
         put(step, INVENTORY / "certificates" / f"{name}.pem", ARTICLE, f"{ARTICLE_TLS}/sensors/{name}.pem")
     rules = BUILD / "patterndb.xml"
-    step.run(
-        verbs.ansible_playbook(paths.SHARED / "patterndb.yml", ["localhost,"], [f"--extra-vars=patterndb_file={rules}"])
-    )
+    verbs.play(step, paths.SHARED / "patterndb.yml", ["localhost,"], [f"--extra-vars=patterndb_file={rules}"])
     put(step, rules, ARTICLE, "/etc/strandline-bench/patterndb.xml")
     inside(step, ARTICLE, "/etc/strandline-bench/setup")
 

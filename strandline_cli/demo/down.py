@@ -7,7 +7,7 @@ from pathlib import Path
 
 from strandline_cli import paths, podman, verbs
 from strandline_cli.demo import network
-from strandline_cli.progress import Progress, ansible_task
+from strandline_cli.progress import Progress
 
 TRACES = (
     paths.DEMO_BUILD,
@@ -29,9 +29,7 @@ def down(progress: Progress, *, cache: bool) -> None:
     if podman.ask("--version").returncode == 0:
         verbs.prepare_ansible(progress)
         with progress.step("hosts", f"Remove {len(net.hosts)} hosts and their network") as step:
-            step.run(
-                verbs.ansible_playbook(paths.SHARED / "destroy.yml", [str(paths.DEMO_INVENTORY)]), watch=ansible_task
-            )
+            verbs.play(step, paths.SHARED / "destroy.yml", [str(paths.DEMO_INVENTORY)])
     with progress.step("files", "Remove the demo's files"):
         for trace in TRACES:
             remove(trace)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from strandline_cli import paths
 from strandline_cli.images import base, derived
 from strandline_cli.progress import Step
-from strandline_cli.verbs import ansible_playbook
+from strandline_cli.verbs import play
 
 RENDERED = paths.BUILD / "test" / "patterndb.xml"
 PLAYBOOK = paths.SHARED / "patterndb.yml"
@@ -15,7 +15,7 @@ def run(step: Step) -> None:
     """Render the rules as the collector's role does and test them in a container. Raises StepFailed."""
     RENDERED.parent.mkdir(parents=True, exist_ok=True)
     step.say("render the rules from files/catalogue/events.yml")
-    step.run(ansible_playbook(PLAYBOOK, ["localhost,"], [f"--extra-vars=patterndb_file={RENDERED}"]))
+    play(step, PLAYBOOK, ["localhost,"], [f"--extra-vars=patterndb_file={RENDERED}"])
     image = derived.ensure(step, "pdbtool", derived.PDBTOOL, base.ensure(step))
     step.say("pdbtool test")
     mounted = "/patterndb.xml"

@@ -142,3 +142,20 @@ def test_too_few_and_too_many_words_are_refused(
     assert result.exit_code == click.UsageError.exit_code
     assert said in result.output
     assert not ansible.exists()
+
+
+def test_a_path_is_where_the_operator_stands(ansible: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "hosts.yml").touch()
+    monkeypatch.chdir(tmp_path)
+    verb = next(verb for verb in verbs.VERBS if verb.name == "verify")
+    CliRunner().invoke(verbs.command(verb), ["-i", "hosts.yml", "--json", "findings.json", "ams1"])
+    said = json.loads(ansible.read_text())
+    variables = json.loads(said[-1].removeprefix("--extra-vars="))
+    assert variables == {"target": ["ams1"], "verify_json": str(tmp_path / "findings.json")}
+
+
+def test_an_option_has_its_letter_too(ansible: Path, tmp_path: Path) -> None:
+    (tmp_path / "hosts.yml").touch()
+    verb = next(verb for verb in verbs.VERBS if verb.name == "report")
+    CliRunner().invoke(verbs.command(verb), ["-i", str(tmp_path / "hosts.yml"), "-o", str(tmp_path), "--live"])
+    assert f'{{"report_output": "{tmp_path}", "report_live": true}}' in ansible.read_text().replace("\\", "")
