@@ -58,16 +58,19 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
         sent = canary.send_all(wanted)
         expected = sum(not each.failure for each in sent)
         rows: list[dict[str, Any]] = []
-        forgotten, unknown = 0, ""
+        forgotten, unknown, left = 0, "", ""
         if wanted:
             try:
-                try:
-                    rows = self._rows(wanted, expected, arguments, variables)
-                finally:
-                    # Also when some are missing: what did arrive must not bring the operator into a feed.
-                    forgotten = int(self._psql(arguments["psql"], probes.forget(wanted), variables).strip() or 0)
+                rows = self._rows(wanted, expected, arguments, variables)
             except DatabaseUnknown as error:
                 unknown = f"no database to look into: {error}"
+            # Also when some are missing: what did arrive must not bring the operator into a feed.
+            try:
+                forgotten = self._forget(wanted, arguments, variables)
+            except DatabaseUnknown as error:
+                left = (
+                    f"The sightings that the canary caused could not be removed ({error}): feeds may name this machine."
+                )
         outcomes = canary.outcome(names, sent, rows, unknown)
         lost = [outcome["sensor"] for outcome in outcomes if not outcome["ok"]]
         failed = sum(outcome["failed"] for outcome in outcomes)
@@ -77,10 +80,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
             says = f"{failed} of {len(sent)} marked events did not arrive, of {', '.join(lost)}."
         else:
             says = f"All {len(sent)} marked events were found in the database."
+        if lost:
+            says += " What to do: docs/canary.md"
         return {
             "changed": forgotten > 0,
-            "failed": bool(lost) and arguments["required"],
-            "msg": f"{says} What to do: docs/onboard.md, The canary" if lost else says,
+            "failed": bool(lost or left) and arguments["required"],
+            "msg": f"{says} {left}".strip(),
+            "warnings": [left] if left else [],
             "ok": not lost,
             "lost": lost,
             "sensors": outcomes,
@@ -103,6 +109,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
             if len(rows) >= expected or time.monotonic() >= until:
                 return rows
             time.sleep(PAUSE)
+
+    def _forget(self, wanted: Sequence[Probe], arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> int:
+        """Take the sightings out of the database; return how many went."""
+        answer = self._psql(arguments["psql"], probes.forget(wanted), variables).strip()
+        if not answer.isdecimal():
+            raise DatabaseUnknown(f"it answered {health.escaped(answer)}")
+        return int(answer)
 
     def _psql(self, command: Sequence[str], statements: str, variables: Mapping[str, Any]) -> str:
         """Have the database's host run statements; return what they print. Raises DatabaseUnknown."""

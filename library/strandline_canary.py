@@ -33,7 +33,7 @@ options:
     type: float
     default: 30
   required:
-    description: Whether the task fails when an event is missing. Without it, RV(ignore:ok) tells.
+    description: Whether the task fails when an event is missing or its sighting stays. Without it, RV(ignore:ok) tells.
     type: bool
     default: true
 attributes:
@@ -47,7 +47,7 @@ notes:
 seealso:
   - name: The canary
     description: What to do when an event does not arrive.
-    link: docs/onboard.md
+    link: docs/canary.md
 author: Strandline developers
 """
 EXAMPLES = r"""
