@@ -50,12 +50,12 @@ def play(tmp_path: Path, playbook: str, *arguments: str, **more: str) -> tuple[i
     return done.returncode, done.stdout
 
 
-def on_terminal(tmp_path: Path, playbook: str) -> str:
-    """Run a playbook on a terminal of 120 columns; return every byte that it got."""
+def on_terminal(tmp_path: Path, playbook: str, question: str = "", answer: str = "") -> str:
+    """Run a playbook on a terminal of its own, and answer a question; return every byte that the terminal got."""
     leader, follower = pty.openpty()
     process = subprocess.Popen(
-        command(tmp_path, playbook), cwd=ROOT, env=environment(tmp_path, TERM="xterm"), stdin=follower,
-        stdout=follower, stderr=follower,
+        ["setsid", "--ctty", "--wait", *command(tmp_path, playbook)], cwd=ROOT,
+        env=environment(tmp_path, TERM="xterm"), stdin=follower, stdout=follower, stderr=follower,
     )  # fmt: skip
     os.close(follower)
     got = b""
@@ -68,6 +68,10 @@ def on_terminal(tmp_path: Path, playbook: str) -> str:
                 break
         elif process.poll() is not None:
             break
+        elif question and question in got.decode():
+            time.sleep(1)  # what would be drawn over the question has the time for it
+            os.write(leader, answer.encode())
+            question = ""
     os.close(leader)
     assert process.wait(10) == 0, got
     return got.decode()
@@ -105,7 +109,7 @@ def test_a_failure_has_host_task_and_message_and_no_dump(tmp_path: Path) -> None
     )
     assert code == 2
     assert "✘ b: Look for a file\n    non-zero return code\n    ls: cannot access '/nonexistent'" in said
-    assert "✘ 1 failed: b." in said
+    assert "✘ 1 failed: b, after 0:0" in said
     assert "rc:" not in said
     log = (tmp_path / "log" / "things-ansible.log").read_text()
     assert f"The whole output: {tmp_path}/log/things-ansible.log" in said
@@ -165,7 +169,7 @@ def test_a_host_that_is_not_reached_is_named_unless_the_playbook_does_it(tmp_pat
     code, said = play(tmp_path, away.format(ignore="false"))
     assert code == 4
     assert f"✘ c: Reach\n    not reached: ssh: connect to host {CLOSED} port 9: Connection refused" in said
-    assert "✘ 1 not reached: c." in said
+    assert "✘ 1 not reached: c, after 0:0" in said
     code, said = play(tmp_path, away.format(ignore="true"))
     assert code == 0
     assert "not reached" not in said
@@ -270,3 +274,18 @@ def test_on_a_terminal_a_line_moves_and_leaves_nothing_behind(tmp_path: Path) ->
     ]
     assert [line for line in stays if line.strip()][:1] == ["done"]
     assert re.fullmatch(r"✔ Do some things  0:0\d  2 changed", [line for line in stays if line.strip()][-1])
+
+
+def test_a_question_has_the_terminal_for_itself(tmp_path: Path) -> None:
+    tasks = """
+    - name: Ask
+      ansible.builtin.pause: {prompt: Really}
+      run_once: true
+      register: asked
+    - ansible.builtin.debug: {msg: "you said {{ asked.user_input }}"}
+      run_once: true
+"""
+    got = on_terminal(tmp_path, HEAD + tasks, "Really", "yes\r")
+    assert "you said yes" in got
+    asked = got[got.index("Really") : got.index("you said")]
+    assert "Do some things" not in asked
