@@ -289,3 +289,14 @@ def test_a_question_has_the_terminal_for_itself(tmp_path: Path) -> None:
     assert "you said yes" in got
     asked = got[got.index("Really") : got.index("you said")]
     assert "Do some things" not in asked
+
+
+def test_a_log_is_kept_of_our_own_playbooks_alone_unless_a_folder_is_named(tmp_path: Path) -> None:
+    own = {name: text for name, text in os.environ.items() if not name.startswith(("STRANDLINE_", "ANSIBLE_"))}
+    own |= {"STRANDLINE_BUILD": str(tmp_path / "build"), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    subprocess.run(command(tmp_path, HEAD), cwd=tmp_path, env=own, check=True, capture_output=True)
+    assert not list(tmp_path.rglob("*.log"))
+    report = ["ansible-playbook", f"--inventory={ROOT}/inventory/example", f"{ROOT}/playbooks/report.yml"]
+    said = subprocess.run([*report, "--check"], cwd=tmp_path, env=own, check=True, capture_output=True, text=True)
+    log = tmp_path / "build" / "log" / "report-ansible.log"
+    assert "TASK [Make the report]" in log.read_text(), said.stdout
