@@ -75,7 +75,11 @@ def forget(directory: Path, collector: Collector, **variables: Any) -> list[str]
             *("ansible-playbook", "-i", "localhost,", "-c", "local", str(directory / "play.yml")),
             *("-e", json.dumps(given), "-e", f"ansible_python_interpreter={sys.executable}"),
         ],
-        env={**os.environ, "PATH": f"{directory / 'bin'}:{os.environ['PATH']}"},
+        env={
+            **os.environ,
+            "PATH": f"{directory / 'bin'}:{os.environ['PATH']}",
+            "ANSIBLE_STDOUT_CALLBACK": "default",
+        },
         cwd=TASKS.parents[3],
         capture_output=True,
         text=True,

@@ -96,6 +96,7 @@ def test_a_host_that_fails_stops_a_rotation_and_the_same_command_carries_on(tmp_
     assert "uninformed of a collector's new certificate: www." in flat(said)
 
 
+@pytest.mark.long
 def test_a_collector_that_a_sensor_does_not_take_keeps_its_old_certificate(tmp_path: Path) -> None:
     fleet = Rotation(tmp_path)
     code, said = fleet.play(ROTATE, confirm="yes", rotate_made_before="2099-01-01", deaf=["a2"])
@@ -160,6 +161,7 @@ def test_an_upgrade_stops_at_a_host_that_fails_and_names_the_rest(upgrade: Local
     assert "Not upgraded: col, www." in flat(said)
 
 
+@pytest.mark.long
 def test_an_upgrade_stops_at_a_canary_and_goes_through_when_all_is_well(upgrade: LocalFleet) -> None:
     code, _ = upgrade.play("upgrade", silent=["a1"])
     assert (code != 0, upgrade.steps()) == (True, ["upgraded a1", "canary a1"])

@@ -82,7 +82,8 @@ def open_with_old_keys() -> dict[str, subprocess.Popen[str]]:
         )
         for collector in COLLECTORS
     }
-    COLLECTOR2.check("sh", "-c", "rm -rf /run/old && cp -r /root/old /run/old && chown -R strandline-loader: /run/old")
+    private = "chown -R strandline-loader: /run/old && chmod 0600 /run/old/key.pem"
+    COLLECTOR2.check("sh", "-c", f"rm -rf /run/old && cp -r /root/old /run/old && {private}")
     found["to the database"] = hold_open(
         COLLECTOR2, "runuser", "-u", "strandline-loader", "--", "python3", "-c", SESSION
     )
