@@ -10,7 +10,7 @@ import time
 
 TYPE_CHECKING = False  # as typing's, which would cost 0.5 MB
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 VALUE_CAP = 256
 """Longest value, in raw bytes (defaults.cap of the catalogue)."""
@@ -21,8 +21,6 @@ LINE_MAX = 7000
 PRIORITY = 134
 """local0.info (RFC 5424, section 6.2.1)."""
 
-# A head whose tokens are all tokens; whether a blank was in one is told by their number.
-_SOUND_HEAD = re.compile(r"[a-z_]+=[A-Za-z0-9_.:+/=-]+(?: [a-z_]+=[A-Za-z0-9_.:+/=-]+)*").fullmatch
 _HARMLESS = re.compile(rb"[ !#-\[\]-~]*").fullmatch
 _TOKEN_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:+/=-")
 _ESCAPED = [chr(byte) if 0x20 <= byte <= 0x7E and byte not in b'"\\' else f"\\x{byte:02x}" for byte in range(256)]
@@ -47,9 +45,21 @@ class Event:
         self.name, self.trusted, self.values = name, trusted, values
 
 
+_sound: set[str] = set()
+_SOUND_MAX = 1024
+"""Tokens that are remembered as such: our own words, the sensor's addresses, and sources that come again and again."""
+
+
 def token(text: str) -> str:
     """A bare field's value: `-` for anything that is no token, so that no field can ever break the line."""
-    return text if text and _TOKEN_CHARACTERS.issuperset(text) else "-"
+    if text in _sound:
+        return text
+    if not text or not _TOKEN_CHARACTERS.issuperset(text):
+        return "-"
+    if len(_sound) >= _SOUND_MAX:
+        _sound.clear()
+    _sound.add(text)
+    return text
 
 
 def quote(value: bytes, cap: int = VALUE_CAP) -> str:
@@ -70,54 +80,38 @@ def render(event: Event, flow: Flow) -> str:
     values = event.values
     if not values:
         return head
-    layout = _layouts.get(event.name) or _layout(event)
+    keys = tuple(values)
+    layout = _layouts.get(keys) or _layout(keys)
     joined = b"\n".join(values.values())
-    if layout.printable(joined):
-        # Most are: then all of them are escaped at once. None has a line feed, so that this parts them again.
-        texts = joined.decode("ascii").replace("\\", "\\x5c").replace('"', "\\x22").split("\n")
-        line = head + layout.form % tuple(texts)
-    else:
-        line = head + "".join([f" {key}={quote(value)}" for key, value in values.items()])
-    return line if len(line) <= LINE_MAX else head + _shortened(event, LINE_MAX - len(head))
+    if joined.isascii() and max(map(len, values.values())) <= VALUE_CAP:
+        # Most are: then all of them are escaped at once. When none has a line feed, line feeds part them again.
+        text = joined.decode("ascii").replace("\\", "\\x5c").replace('"', "\\x22")
+        texts = text.split("\n")
+        if len(texts) == len(values) and "".join(texts).isprintable():
+            return _fitting(head + layout % tuple(texts), head, event)
+    return _fitting(head + "".join([f" {key}={quote(value)}" for key, value in values.items()]), head, event)
 
 
-class _Layout:
-    """How the values of one kind of event are written: their form, and the expression that tells that all of them are
-    printable and none is too long."""
-
-    __slots__ = ("form", "printable")
-
-    def __init__(self, keys: Iterable[str]) -> None:
-        self.form = "".join([f' {key}="%s"' for key in keys])
-        each = b"[ -~]{0,%d}" % VALUE_CAP
-        self.printable = re.compile(b"\n".join([each for _ in keys])).fullmatch
+_layouts: dict[tuple[str, ...], str] = {}
 
 
-_layouts: dict[str, _Layout] = {}
-
-
-def _layout(event: Event) -> _Layout:
-    """The layout of events of this name: all of them have the same values (files/catalogue/events.yml)."""
-    made = _layouts[event.name] = _Layout(list(event.values))
+def _layout(keys: tuple[str, ...]) -> str:
+    """How values with these names are written; each kind of event has its own (files/catalogue/events.yml)."""
+    made = _layouts[keys] = "".join([f' {key}="%s"' for key in keys])
     return made
+
+
+def _fitting(line: str, head: str, event: Event) -> str:
+    return line if len(line) <= LINE_MAX else head + _shortened(event, LINE_MAX - len(head))
 
 
 def _head(event: Event, flow: Flow) -> str:
     """The trusted fields."""
-    trusted = event.trusted
-    head = (
-        f"event={event.name} saddr={flow.saddr} sport={flow.sport} "
-        f"daddr={flow.daddr} dport={flow.dport} proto={flow.proto}"
-    )
-    for key, text in trusted.items():
-        head += f" {key}={text}"
-    if _SOUND_HEAD(head) and head.count(" ") == 5 + len(trusted):
-        return head
     head = (
         f"event={token(event.name)} saddr={token(flow.saddr)} sport={flow.sport} "
         f"daddr={token(flow.daddr)} dport={flow.dport} proto={token(flow.proto)}"
     )
-    for key, text in trusted.items():
+    for key, text in event.trusted.items():
         head += f" {key}={token(text)}"
     return head
 

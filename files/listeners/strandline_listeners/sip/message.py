@@ -17,6 +17,9 @@ HEADERS_MAX = 128
 HEAD_SIZE_MAX = 16384
 """Bytes of a datagram's start line and headers that are read; more are counted as malformed."""
 
+CSEQ_DIGITS_MAX = 10
+"""Digits of CSeq's number, which is below 2**31 (section 8.1.1.5)."""
+
 # RFC 3261, section 7.3.3 and 20
 _COMPACT = {
     b"v": b"via",
@@ -37,6 +40,14 @@ _USUAL = (
 _NAMES = {name: name.lower() for name in _USUAL} | _COMPACT
 """Names as they are mostly written, so that these need no work."""
 
+_known_names = set(_NAMES.values())
+
+
+def _is_name(name: bytes) -> bool:
+    """Whether this is a header's name: a token (section 25.1)."""
+    return name in _known_names or _METHOD.fullmatch(name) is not None
+
+
 _WRONG = ("line", "length", "via", "version", "headers")
 
 BLANK_LINE = re.compile(rb"\n\r*\n")
@@ -50,8 +61,8 @@ _PLAIN_LINE = re.compile(rb"([A-Z]+) ([A-Za-z][A-Za-z0-9+.-]*:[^\x00-\x20\x7f-\x
 _METHOD = re.compile(rb"[A-Za-z0-9.!%*_+`'~-]+")  # a token of section 25.1
 _URI = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*:[^\x00-\x20\x7f-\xff<>\"]+")
 _SCHEME = re.compile(rb"<?(?:sips?|tel|urn):", re.I)
-# A header as most are: one line, no blanks around its name or behind its value.
-_PLAIN_HEADER = re.compile(rb"^([!-9;-~]+):[ \t]*([^\r\n]*[^\r\n \t]|)\r\n", re.M)
+# What the headers of a plain message do not have: folded lines, blanks before a line's end, tabs, other line ends.
+_UNPLAIN = (b"\n ", b" \r", b"\t", b":  ")
 # Name, colon, value with its folded lines (section 7.3.1). What has no colon is found as well.
 _HEADER = re.compile(rb"([^\n:]*)(:?)[ \t]*([^\n]*(?:\n[ \t][^\n]*)*)\n?")
 _FOLD = re.compile(rb"[ \t\r]*\n[ \t]+")
@@ -59,7 +70,6 @@ _VIA = re.compile(rb"SIP[ \t]*/", re.I)  # blanks around the slash are legal (se
 # A line in which a word begins with the version: next_start looks at it more closely.
 _CANDIDATE = re.compile(rb"^[^\n]*SIP/\d[^\n]*", re.M | re.I)
 _STATUS = re.compile(rb"[ \t]*SIP/\d[^ \t]*[ \t]+\d{3}(?:[ \t]|$)", re.I)
-_CSEQ = re.compile(rb"\d{1,10}[ \t]+")
 
 
 class Request:
@@ -180,16 +190,28 @@ def _read_headers(request: Request, data: bytes, begin: int) -> None:
     """Fill in the headers that begin there, and how much stands behind them."""
     blank_line = data.find(b"\r\n\r\n", begin)
     if 0 <= blank_line < begin + HEAD_SIZE_MAX:
-        plain = _PLAIN_HEADER.findall(data, begin, blank_line + 2)
-        # Each line is one of them, and none came twice: nothing else is to be done.
-        if len(plain) <= HEADERS_MAX and data.count(b"\n", begin, blank_line + 2) == len(plain):
-            request.first = {_NAMES.get(name) or _known_as(name): value for name, value in plain}
-            if len(request.first) == len(plain):
-                request.complete = True
-                request.body_length = len(data) - blank_line - 4
-                return
-            request.first = {}
+        first = _plain_headers(data[begin:blank_line])
+        if first is not None:
+            request.first = first
+            request.complete = True
+            request.body_length = len(data) - blank_line - 4
+            return
     _read_odd_headers(request, data, begin)
+
+
+def _plain_headers(head: bytes) -> dict[bytes, bytes] | None:
+    """The headers of a head that is as most are: a line each, `Name: value`, none twice; None for any other."""
+    lines = head.split(b"\r\n")
+    others = len(lines) - 1
+    if others >= HEADERS_MAX or head.count(b"\n") != others or head.count(b"\r") != others:
+        return None
+    for odd in _UNPLAIN:
+        if odd in head:
+            return None
+    first = {_NAMES.get(name) or _known_as(name): value for name, _, value in [line.partition(b": ") for line in lines]}
+    # An empty name or value, or a name that is none, shows that the line was no `Name: value`.
+    sound = len(first) == len(lines) and all(first.values()) and all(map(_is_name, first))
+    return first if sound and not head.endswith(b" ") else None
 
 
 def _known_as(name: bytes) -> bytes:
@@ -231,15 +253,15 @@ def _read_odd_headers(request: Request, data: bytes, begin: int) -> None:
 def _check(request: Request, stream: bool) -> None:
     """Name what is wrong with the headers."""
     first, wrong = request.first, request.wrong
-    if not _VIA.match(first.get(b"via", b"")):
+    via = first.get(b"via", b"")
+    if not (via.startswith(b"SIP/") or _VIA.match(via)):
         wrong.add("via")
     # RFC 3261, section 8.1.1, without Max-Forwards, which nobody needs to be answered
     if not (request.complete and first.get(b"from") and first.get(b"to") and first.get(b"call-id")):
         wrong.add("headers")
     # CSeq is a number and the method (section 8.1.1.5)
-    cseq = first.get(b"cseq", b"")
-    number = _CSEQ.match(cseq)
-    if number is None or cseq[number.end() :] != request.method:
+    number, _, method = first.get(b"cseq", b"").partition(b" ")
+    if method.lstrip() != request.method or not number.isdigit() or len(number) > CSEQ_DIGITS_MAX:
         wrong.add("headers")
     length = first.get(b"content-length")
     if length is None:
