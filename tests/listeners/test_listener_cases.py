@@ -6,6 +6,7 @@ The numbers are those of the list of such inputs (1 to 11; the telnet listener's
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Callable
 
@@ -216,6 +217,34 @@ def test_a_client_that_does_not_read_is_bounded(serve: Serve) -> None:
     client = service.tcp_client()
     client.sendall(sip())
     service.sink.find(client.getsockname()[1], "sip.request")
+
+
+def test_answers_wait_for_a_client_that_reads_late(serve: Serve) -> None:
+    service = serve("sip")
+    client = service.tcp_client()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.settimeout(20.0)
+    number = 1500
+    sender = threading.Thread(
+        target=lambda: client.sendall(
+            b"".join(sip(user=str(n)).replace(b"CSeq: 1 ", b"CSeq: %d " % n) for n in range(number))
+        )
+    )
+    sender.start()
+    time.sleep(3)
+    answers = b""
+    while answers.count(b"\r\n\r\n") < number:
+        more = client.recv(65536)
+        assert more
+        answers += more
+    sender.join()
+    each = answers.split(b"\r\n\r\n")
+    assert each.pop() == b""
+    for n, answer in enumerate(each):
+        assert answer.startswith(b"SIP/2.0 200 OK\r\nVia: ")
+        assert b"\r\nCSeq: %d OPTIONS\r\n" % n in answer
+        assert answer.count(b"SIP/2.0 200") == 1
+    assert [r.values["cseq"] for r in service.sink.wait(number)] == [f'"{n} OPTIONS"' for n in range(number)]
 
 
 def test_a_nonce_that_comes_back_proves_the_source(serve: Serve) -> None:

@@ -115,7 +115,7 @@ def test_what_is_heavy_stays_out() -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r})\n"
         "import strandline_listeners.daemon, strandline_listeners.sip.session, strandline_listeners.rfb.session\n"
-        "heavy = {'typing', 'dataclasses', 'asyncio', 'hashlib', 'ssl', 're', 'logging', 'argparse'}\n"
+        "heavy = {'typing', 'dataclasses', 'asyncio', 'hashlib', 'ssl', 'logging', 'argparse'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from listener_harness import Record, record
-from strandline_listeners.rfb.session import BANNER, Session, negotiated
+from strandline_listeners.rfb.session import BANNER, Session, negotiated, protocol_version
 
 CHALLENGE = bytes(range(16))
 RESPONSE = bytes(range(16, 32))
@@ -41,15 +41,47 @@ def run(*segments: bytes, end: str = "closed") -> tuple[list[Record], bytes, boo
         (b"RFB 004.001\n", "3.8"),
         (b"RFB 005.000\n", "3.8"),
         (b"RFB 000.000\n", "3.3"),
-        (b"RFB 00a.008\n", None),
-        (b"RFB 003_008\n", None),
-        (b"RFB 003.008\r", None),
-        ("RFB 00٣.8\n".encode(), None),
-        (b"RFB", None),
+        (b"RFB 003.008\r", "3.8"),
+        (b"RFB 003.008", "3.8"),
+        (b"RFB 3.8\n", "3.8"),
+        (b"RFB 3.3\r\n", "3.3"),
     ],
 )
-def test_versions(version: bytes, spoken: str | None) -> None:
-    assert negotiated(version) == spoken
+def test_versions(version: bytes, spoken: str) -> None:
+    read = protocol_version(version)
+    assert read == version.rstrip(b"\r\n")
+    assert negotiated(read) == spoken
+
+
+@pytest.mark.parametrize(
+    "version", [b"RFB 00a.008\n", b"RFB 003_008\n", "RFB 00٣.8\n".encode(), b"RFC", b"RFB \n", b"x"]
+)
+def test_what_is_no_version(version: bytes) -> None:
+    assert protocol_version(version) is None
+
+
+@pytest.mark.parametrize(
+    "version", [b"", b"R", b"RFB", b"RFB ", b"RFB 0", b"RFB 003", b"RFB 003.", b"RFB 003.00", b"RFB 3.8"]
+)
+def test_what_may_become_a_version(version: bytes) -> None:
+    assert protocol_version(version) == b""
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r", b""])
+@pytest.mark.parametrize("split", [0, 5, 11, 12])
+def test_whatever_ends_the_version_the_handshake_goes_on(line_end: bytes, split: int) -> None:
+    sent = b"RFB 003.008" + line_end
+    records, answers, closed = run(sent[:split], sent[split:], b"\x02", RESPONSE)
+    assert [r.name for r in records] == ["vnc.client", "vnc.security", "vnc.auth"]
+    assert records[0].values == {"version": '"RFB 003.008"'}
+    assert records[1].trusted["security_type"] == "2"
+    assert answers == BANNER + b"\x02\x02\x01" + CHALLENGE + FAILED + REASON
+    assert closed
+
+
+def test_a_short_version_is_one_also_when_nothing_follows() -> None:
+    records, _, _ = run(b"RFB 3.8")
+    assert [(r.name, r.values["version"]) for r in records] == [("vnc.client", '"RFB 3.8"')]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +134,7 @@ def test_segments_do_not_matter(cuts: list[int]) -> None:
     assert sent == BANNER + b"\x02\x02\x01" + CHALLENGE + FAILED + REASON
 
 
-@pytest.mark.parametrize("data", [b"GET / HTTP/1.0\r\n\r\n", b"\x16\x03\x01", b"RFB 3.8\n\n\n\n\n", b"RFC", b"\x00"])
+@pytest.mark.parametrize("data", [b"GET / HTTP/1.0\r\n\r\n", b"\x16\x03\x01", b"RFB three\n", b"RFC", b"\x00"])
 def test_garbage(data: bytes) -> None:
     records, sent, closed = run(data)
     assert [(r.name, r.trusted["reason"]) for r in records] == [("vnc.malformed", "garbage")]

@@ -49,6 +49,47 @@ def test_what_is_wrong_is_named_and_the_rest_is_read(data: bytes, malformed: str
 
 
 @pytest.mark.parametrize(
+    ("line", "uri", "malformed"),
+    [
+        (b"OPTIONS  SIP/2.0", b"", "line"),
+        (b"OPTIONS SIP/2.0", b"", "line"),
+        (b"OPTIONS  sip:x SIP/2.0", b"sip:x", "line"),
+        (b"OPTIONS sip:x  SIP/2.0", b"sip:x", "line"),
+        (b"OPTIONS <sip:x> SIP/2.0", b"<sip:x>", "line"),
+        (b"OPTIONS sip:x y SIP/2.0", b"sip:x y", "line"),
+        (b"OPTIONS\tsip:x\tSIP/2.0", b"sip:x", "line"),
+        (b" OPTIONS sip:x SIP/2.0", b"sip:x", "line"),
+        (b"\t \r\nOPTIONS sip:x SIP/2.0", b"sip:x", "line"),
+        (b"OPTIONS sip:x SIP/2.0 \t", b"sip:x", "line"),
+        (b"OPTIONS 100 SIP/2.0", b"100", "line"),
+        (b'OPTIONS sip:"x SIP/2.0', b'sip:"x', "line"),
+        (b"OPTIONS sip:\xffx SIP/2.0", b"sip:\xffx", "line"),
+        (b"OPTIONS <sip:x>", b"<sip:x>", "line+version"),
+        (b"OPTIONS sip:x", b"sip:x", "version"),
+        (b"OPTIONS sip:x sip/2.0", b"sip:x", "-"),
+        (b"\r\n\r\nOPTIONS sip:x SIP/2.0", b"sip:x", "-"),
+    ],
+)
+def test_request_lines(line: bytes, uri: bytes, malformed: str) -> None:
+    for data in (sip(), sip(line_end="\n")):
+        start, _, rest = data.partition(b"\n")
+        request = parse(line + b"\r" * start.endswith(b"\r") + b"\n" + rest)
+        assert request is not None
+        assert (request.method, request.uri, request.malformed) == (b"OPTIONS", uri, malformed)
+        assert request.header(b"user-agent") == b"friendly-scanner"
+
+
+@pytest.mark.parametrize(
+    "via", [b"SIP / 2.0 / UDP a", b"SIP/2.0/UDP a", b"sip\t/2.0/UDP a", b"SIP\r\n /2.0\r\n /UDP a"]
+)
+def test_a_via_with_blanks_is_one(via: bytes) -> None:
+    data = sip().replace(b"SIP/2.0/UDP 192.0.2.7:5060", via)
+    request = parse(data)
+    assert request is not None
+    assert request.malformed == "-"
+
+
+@pytest.mark.parametrize(
     "data",
     [
         b"",
@@ -85,6 +126,7 @@ def test_a_uri_with_spaces_is_kept_whole() -> None:
     request = parse(b"INVITE sip:1 2 3@x SIP/2.0\r\n\r\n")
     assert request is not None
     assert request.uri == b"sip:1 2 3@x"
+    assert "line" in request.wrong
 
 
 @pytest.mark.parametrize(

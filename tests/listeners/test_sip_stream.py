@@ -13,6 +13,7 @@ from strandline_listeners.sip.answer import Persona
 from strandline_listeners.sip.nonce import Prover
 from strandline_listeners.sip.session import BODY_SIZE_MAX, HEADERS_SIZE_MAX, MESSAGES_PER_TURN, Answerer, StreamSession
 
+LARGE = str(BODY_SIZE_MAX + 1)
 FLOW = Flow("192.0.2.7", 51044, "203.0.113.9", 5060, "tcp")
 
 
@@ -72,12 +73,16 @@ def test_without_content_length_the_next_request_follows() -> None:
     assert sent.count(b"200 OK") == 2
 
 
-@pytest.mark.parametrize("length", ["-5", "x", "1, 2", str(BODY_SIZE_MAX + 1)])
-def test_where_the_next_message_begins_is_unknown(length: str) -> None:
-    records, sent, closed = run(sip("INVITE", f"Content-Length: {length}"))
-    assert methods(records) == ['"INVITE"']
-    assert sent.startswith((b"SIP/2.0 400 ", b"SIP/2.0 413 "))
-    assert closed
+@pytest.mark.parametrize("length", ["-5", "x", "1, 2", LARGE])
+def test_where_the_next_message_begins_is_found(length: str) -> None:
+    data = sip("INVITE", f"Content-Length: {length}") + b"v=0\r\ns=OPTIONS\r\n" + sip("REGISTER")
+    for segments in ([data], [data[:-400], data[-400:]], [bytes([byte]) for byte in data]):
+        records, sent, closed = run(*segments)
+        assert methods(records) == ['"INVITE"', '"REGISTER"']
+        assert [r.trusted["malformed"] for r in records] == ["length", "-"] if length != LARGE else ["-", "-"]
+        assert sent.startswith((b"SIP/2.0 400 ", b"SIP/2.0 413 "))
+        assert sent.count(b"SIP/2.0 401 ") == 1
+        assert not closed
 
 
 def test_a_body_is_skipped_in_pieces() -> None:
@@ -101,13 +106,70 @@ def test_a_response_is_logged_and_the_next_request_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"GET / HTTP/1.0\r\n\r\n", b"\x16\x03\x01\x00\xa5", b"\x00", b"\x80\x0b\x01", b"HELO x\n", b" \r\n"]
+    "data", [b"GET / HTTP/1.0\r\n\r\n", b"\x16\x03\x01\x00\xa5", b"\x00", b"\x80\x0b\x01", b"HELO x\n"]
 )
 def test_garbage_ends_the_connection(data: bytes) -> None:
     records, sent, closed = run(data)
     assert [(r.name, r.trusted["reason"]) for r in records] == [("sip.malformed", "garbage")]
     assert sent == b""
     assert closed
+
+
+@pytest.mark.parametrize("line_end", ["\r\r\n", "\n", "\r\n", "\r\r\r\n"])
+def test_one_definition_of_a_lines_end(line_end: str) -> None:
+    records, sent, _ = run(sip(line_end=line_end) + sip("REGISTER"))
+    assert methods(records) == ['"OPTIONS"', '"REGISTER"']
+    assert [r.trusted["malformed"] for r in records] == ["-", "-"]
+    assert [sent.count(code) for code in (b"SIP/2.0 200 ", b"SIP/2.0 401 ")] == [1, 1]
+
+
+BODY = b"v=0\r\no=- 1 1 IN IP4 192.0.2.7\r\ns=-\r\n\r\n\x00\xff not SIP at all\r\n"
+
+
+def test_a_body_without_content_length_is_passed_over() -> None:
+    invite = sip("INVITE").replace(b"Content-Length: 0\r\n", b"")
+    data = invite + BODY + sip("REGISTER") + invite + BODY + b"SIP/2.0 200 OK\r\n\r\n" + sip()
+    for size in (1, 7, 100, len(data)):
+        records, sent, closed = run(*[data[at : at + size] for at in range(0, len(data), size)])
+        assert [r.values.get("method", r.trusted.get("reason")) for r in records] == [
+            '"INVITE"', '"REGISTER"', '"INVITE"', "response", '"OPTIONS"',
+        ]  # fmt: skip
+        assert [sent.count(code) for code in (b"SIP/2.0 200 ", b"SIP/2.0 401 ")] == [1, 3]
+        assert not closed
+    records, _, _ = run(invite + BODY)
+    assert methods(records) == ['"INVITE"']
+
+
+def test_more_body_than_stated_is_logged_once_and_passed_over() -> None:
+    data = sip("INVITE", "Content-Length: 3") + BODY + b"more\r\n" + sip("REGISTER")
+    records, _, closed = run(*[data[at : at + 50] for at in range(0, len(data), 50)])
+    assert [r.name for r in records] == ["sip.request", "sip.malformed", "sip.request"]
+    assert records[1].trusted["reason"] == "garbage"
+    assert not closed
+
+
+def test_a_request_in_a_body_that_never_ends_is_not_lost() -> None:
+    records, _, _ = run(sip("INVITE", "Content-Length: 9999") + BODY + sip("REGISTER") + sip()[:300], end="timeout")
+    assert methods(records) == ['"INVITE"', '"REGISTER"', '"OPTIONS"']
+    assert records[0].trusted["malformed"] == "length"
+
+
+def test_a_request_behind_garbage_is_read() -> None:
+    records, _, closed = run(b"HELO x\r\n" + sip())
+    assert [(r.name, r.trusted.get("reason")) for r in records] == [("sip.malformed", "garbage"), ("sip.request", None)]
+    assert records[0].values["data"] == r'"HELO x\x0d\x0a"'
+    assert not closed
+
+
+@pytest.mark.parametrize("before", [b" ", b"\t", b"  \r\n", b"\r\n \r\n\t"])
+def test_blanks_before_a_request_do_not_hide_it(before: bytes) -> None:
+    data = before + sip() + before + sip("REGISTER")
+    for segments in ([data], [data[:1], data[1:]], [bytes([byte]) for byte in data]):
+        records, sent, closed = run(*segments)
+        assert methods(records) == ['"OPTIONS"', '"REGISTER"']
+        assert [r.trusted["malformed"] for r in records] == ["line", "line"]
+        assert sent.count(b"SIP/2.0 200 ") == 1
+        assert not closed
 
 
 def test_oversize() -> None:

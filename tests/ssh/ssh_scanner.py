@@ -173,17 +173,29 @@ def raw(*requests: str) -> None:
 
     Does not wait for answers in between, and reads to the end of the connection.
     """
+    payloads = []
+    for request in requests:
+        user, method, rest = (bytes.fromhex(part) for part in request.split(":"))
+        payloads.append(bytes(cMSG_USERAUTH_REQUEST) + string(user) + string(b"ssh-connection") + string(method) + rest)
+    send_payloads(payloads)
+
+
+def packets(*payloads: str) -> None:
+    """Send packets (RFC 4253, section 6) whose payloads are given in hex; otherwise as `raw`."""
+    send_payloads([bytes.fromhex(payload) for payload in payloads])
+
+
+def send_payloads(payloads: list[bytes]) -> None:
+    """Ask for authentication, send payloads as they are, and read to the end of the connection."""
     with transport() as opened:
         opened.packetizer.set_log(logging.getLogger("paramiko"))
         message = paramiko.Message()
         message.add_byte(cMSG_SERVICE_REQUEST)
         message.add_string("ssh-userauth")
         opened._send_message(message)
-        for request in requests:
-            user, method, rest = (bytes.fromhex(part) for part in request.split(":"))
+        for payload in payloads:
             message = paramiko.Message()
-            message.add_byte(cMSG_USERAUTH_REQUEST)
-            message.add_bytes(string(user) + string(b"ssh-connection") + string(method) + rest)
+            message.add_bytes(payload)
             opened._send_message(message)
         # paramiko ends the connection when an answer comes that it did not ask for; that is soon enough.
         end = time.monotonic() + 2
@@ -192,7 +204,8 @@ def raw(*requests: str) -> None:
 
 
 ACTIONS: dict[str, Callable[..., None]] = {
-    action.__name__: action for action in (ident, idle, reset, hold, password, interactive, unanswered, key, none, raw)
+    action.__name__: action
+    for action in (ident, idle, reset, hold, password, interactive, unanswered, key, none, raw, packets)
 }
 
 if __name__ == "__main__":

@@ -83,8 +83,7 @@ class Daemon:
         self._own_writer: EventWriter | None = None
         if writer is None:
             path = environment.get("STRANDLINE_EVENT_SOCKET", EVENT_SOCKET)
-            writer = self._own_writer = EventWriter(path, f"strandline-{protocol}", self.notices)
-            self.loop.every_turn(self._own_writer)
+            writer = self._own_writer = EventWriter(path, f"strandline-{protocol}", self.notices, hurry=self.loop.hurry)
         limits = StreamLimits(
             total=setting(environment, "STRANDLINE_CONNECTIONS", 512, 1, 8192),
             per_source=setting(environment, "STRANDLINE_CONNECTIONS_PER_SOURCE", 64, 1, 8192),
@@ -94,6 +93,9 @@ class Daemon:
         streams = [sock for sock in sockets if sock.type == socket.SOCK_STREAM]
         make_session = self._sip(sockets, environment, writer) if protocol == "sip" else self._vnc()
         self._streams = StreamServer(self.loop, streams, make_session, writer, self.notices, limits)
+        # After the connections: their ends are events, too.
+        if self._own_writer is not None:
+            self.loop.every_turn(self._own_writer)
         self.loop.every_turn(self.notices)
 
     def run(self, notify_socket: str | None = None) -> None:

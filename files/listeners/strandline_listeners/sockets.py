@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     Address = tuple[Any, ...]
+    Destination = tuple[str, bool, list[tuple[int, int, bytes]]]
 
 LISTEN_FDS_START = 3
 """The first handed-over file descriptor (sd_listen_fds(3))."""
@@ -28,6 +29,9 @@ _IN_PKTINFO = struct.Struct("=I4s4s")  # interface, address of ours to reply fro
 _IN6_PKTINFO = struct.Struct("=16sI")  # destination in the header, interface
 _COUNTER = struct.Struct("=I")
 _MAPPED = "::ffff:"
+_UNKNOWN: Destination = ("-", False, [])
+_DESTINATIONS_MAX = 64
+"""Destinations whose control messages are remembered as they are read; a sensor has a few addresses."""
 _ANCILLARY = sum(socket.CMSG_SPACE(part.size) for part in (_IN_PKTINFO, _IN6_PKTINFO, _COUNTER))
 
 
@@ -87,7 +91,9 @@ class DatagramPort:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         sock.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
         self._buffer = bytearray(65536)
+        self._view = memoryview(self._buffer)
         self._port: int = sock.getsockname()[1]
+        self._destinations: dict[bytes, Destination] = {}
 
     def receive(self) -> Datagram | None:
         """The next datagram, None when there is none (or the kernel could not hand it over: the event loop comes
@@ -96,25 +102,37 @@ class DatagramPort:
             size, ancillary, _, peer = self.socket.recvmsg_into([self._buffer], _ANCILLARY)
         except OSError:
             return None
-        daddr, unicast, reply_from = "-", False, []
+        daddr, unicast, reply_from = _UNKNOWN
         for level, kind, data in ancillary:
-            if level == socket.IPPROTO_IP and kind == _IP_PKTINFO and len(data) >= _IN_PKTINFO.size:
-                _, ours, header = _IN_PKTINFO.unpack_from(data)
-                daddr, unicast = socket.inet_ntop(socket.AF_INET, header), ours == header
-                # Without the interface: the route decides, the address stays ours.
-                reply_from = [(level, kind, _IN_PKTINFO.pack(0, ours, bytes(4)))]
-            elif level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO and len(data) >= _IN6_PKTINFO.size:
-                header, interface = _IN6_PKTINFO.unpack_from(data)
-                if daddr != "-":
-                    continue
-                daddr = plain_address(socket.inet_ntop(socket.AF_INET6, header))
-                unicast = header[0] != 0xFF
-                link_local = header[0] == 0xFE and header[1] & 0xC0 == 0x80
-                reply_from = [(level, kind, _IN6_PKTINFO.pack(header, interface if link_local else 0))]
-            elif level == socket.SOL_SOCKET and kind == _SO_RXQ_OVFL and len(data) >= _COUNTER.size:
-                (self.kernel_drops,) = _COUNTER.unpack_from(data)
-        flow = Flow(plain_address(peer[0]), peer[1], daddr, self._port, "udp")
-        return Datagram(bytes(memoryview(self._buffer)[:size]), flow, peer, reply_from, unicast)
+            if level == socket.SOL_SOCKET:
+                if kind == _SO_RXQ_OVFL and len(data) >= _COUNTER.size:
+                    (self.kernel_drops,) = _COUNTER.unpack_from(data)
+            elif daddr == "-" or level == socket.IPPROTO_IP:
+                daddr, unicast, reply_from = self._destinations.get(data) or self._destination(level, kind, data)
+        saddr = peer[0]
+        flow = Flow(plain_address(saddr) if ":" in saddr else saddr, peer[1], daddr, self._port, "udp")
+        return Datagram(bytes(self._view[:size]), flow, peer, reply_from, unicast)
+
+    def _destination(self, level: int, kind: int, data: bytes) -> Destination:
+        """What a control message says of the destination: its address, whether it is one host's, and the control
+        message of a reply from it."""
+        if level == socket.IPPROTO_IP and kind == _IP_PKTINFO and len(data) >= _IN_PKTINFO.size:
+            _, ours, header = _IN_PKTINFO.unpack_from(data)
+            # Without the interface: the route decides, the address stays ours.
+            back = [(level, kind, _IN_PKTINFO.pack(0, ours, bytes(4)))]
+            found = socket.inet_ntop(socket.AF_INET, header), ours == header, back
+        elif level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO and len(data) >= _IN6_PKTINFO.size:
+            header, interface = _IN6_PKTINFO.unpack_from(data)
+            link_local = header[0] == 0xFE and header[1] & 0xC0 == 0x80
+            back = [(level, kind, _IN6_PKTINFO.pack(header, interface if link_local else 0))]
+            found = plain_address(socket.inet_ntop(socket.AF_INET6, header)), header[0] != 0xFF, back
+        else:
+            return _UNKNOWN
+        # The two kinds differ in length, so that the bytes alone are the key.
+        if len(self._destinations) >= _DESTINATIONS_MAX:
+            self._destinations.clear()
+        self._destinations[data] = found
+        return found
 
     def reply(self, to: Datagram, data: bytes) -> bool:
         """Send to the datagram's sender from the address it was sent to; false when the kernel would not."""

@@ -39,7 +39,16 @@ DROPPED = "events dropped because syslog-ng did not take them"
 class EventWriter:
     """Never raises, and never stands still; `close` waits at most its timeout for the reader."""
 
-    def __init__(self, path: str, program: str, notices: Notices, wall: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self,
+        path: str,
+        program: str,
+        notices: Notices,
+        wall: Callable[[], int] = time.time_ns,
+        hurry: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`hurry` asks the loop for a tick at once."""
+        self._hurry = hurry
         self._path, self._program, self._notices, self._wall = path, program, notices, wall
         self._pid = os.getpid()
         self._socket: socket.socket | None = None
@@ -56,6 +65,8 @@ class EventWriter:
             return
         self._waiting.append(message)
         self._waiting_bytes += len(message)
+        if self._waiting_bytes > BACKLOG_MAX // 2:
+            self._hurry()
 
     def tick(self, now: float) -> float | None:
         """Send what waits, in order; returns when to try again (monotonic seconds), None when nothing waits."""

@@ -31,8 +31,11 @@
 /* Bytes of a first line that are looked at; the event keeps STRANDLINE_EVENT_CAP of them. */
 #define LINE_MAX_BYTES	1024
 
-/* Requests of one connection; sshd-auth itself ends a connection at 1024. */
+/* Requests and answers of one connection; sshd-auth itself ends a connection at 1024 requests. */
 #define REQUESTS_MAX	1100
+
+/* Shortest time between two lines of sshd's about connections that were ended early, in seconds. */
+#define REPORT_INTERVAL	60
 
 /* Seconds from the first signal to a hard end. */
 #define STOP_SECONDS	5
@@ -41,6 +44,7 @@ static struct strandline_writer writer = { .fd = -1 };
 static struct sockaddr_storage source, destination;
 static pid_t owner;		/* the process that took the connection; a child of it writes nothing */
 static int client_written;
+static int listener_pipe = -1;
 
 /* The request that is still to become an event; `event` is its ssh.method. */
 static struct {
@@ -181,9 +185,51 @@ take_peer_from_environment(void)
 }
 
 void
+sensor_count_evicted(void)
+{
+	static u_long evicted, reported;
+	static double reported_at;
+	double now = monotime_double();
+
+	evicted++;
+	if (reported > 0 && now - reported_at < REPORT_INTERVAL)
+		return;
+	error("sensor: %lu connections ended early because all places, or their source's share of them, were taken; "
+	    "%lu since the start", evicted - reported, evicted);
+	reported = evicted;
+	reported_at = now;
+}
+
+static void
+hold_stop(int how)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(how, &set, NULL);
+}
+
+void
+sensor_set_listener(int pipe)
+{
+	listener_pipe = pipe;
+}
+
+void
+sensor_progress(void)
+{
+	/* The listener may have been replaced (SIGHUP), or be busy: then it does without. */
+	if (listener_pipe != -1)
+		(void)send(listener_pipe, "\002", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+void
 sensor_connection(int sock)
 {
 	socklen_t length = sizeof(source);
+
+	hold_stop(SIG_BLOCK);
 
 	strandline_writer_init(&writer, STRANDLINE_EVENT_SOCKET, PROGRAM, SESSION_WAIT, report_dropped);
 	memset(&source, 0, sizeof(source));
@@ -216,6 +262,8 @@ sensor_client(int sock, int valid, int whole, const u_char *line, size_t length)
 		if (length == 0 && ended && is_identification(kept, held))
 			valid = 1;
 	}
+	if (whole)
+		sensor_progress();
 	write_client(valid, kept, held, MAXIMUM(length, held));
 }
 
@@ -244,12 +292,19 @@ has_own_event(const u_char *method, size_t length)
 	return 0;
 }
 
+/* However many packets a client sends, it does not fill a disk with one connection. */
+static void
+count_request(void)
+{
+	if (++request.count > REQUESTS_MAX)
+		fatal_f("more than %d requests", REQUESTS_MAX);
+}
+
 void
 sensor_request(const u_char *user, size_t user_length, const u_char *method, size_t method_length)
 {
 	flush_request();
-	if (++request.count > REQUESTS_MAX)
-		fatal_f("more than %d requests", REQUESTS_MAX);
+	count_request();
 	free(request.user);
 	request.user = xmalloc(user_length + 1);
 	memcpy(request.user, user, user_length);
@@ -277,7 +332,11 @@ sensor_password(enum sensor_method method, const u_char *password, size_t length
 {
 	struct strandline_event event;
 
-	take_request();
+	/* The first answer takes the place of its request; more of them, and unasked ones, are passwords all the same. */
+	if (method != SENSOR_KBDINT || request.waiting)
+		take_request();
+	else
+		count_request();
 	begin(&event, "ssh.password");
 	strandline_event_token(&event, "method", method == SENSOR_KBDINT ? "keyboard-interactive" : "password");
 	strandline_event_value(&event, "user", request.user, request.user_length, STRANDLINE_EVENT_CAP);
@@ -353,9 +412,12 @@ stop(int signal_number)
 {
 	int saved = errno;
 
-	(void)signal_number;
-	if (stopping)
-		_exit(1);
+	if (stopping) {
+		/* Only the alarm below ends it the hard way: it may be told to stop by more than one. */
+		if (signal_number == SIGALRM)
+			_exit(1);
+		return;
+	}
 	stopping = 1;
 	alarm(STOP_SECONDS);
 	if (stop_sock != -1)
@@ -371,6 +433,7 @@ sensor_catch_stop(int sock)
 	stop_sock = sock;
 	ssh_signal(SIGALRM, stop);
 	ssh_signal(SIGTERM, stop);
+	hold_stop(SIG_UNBLOCK);
 }
 
 void

@@ -188,13 +188,47 @@ def held(client: Client, count: int, seconds: int) -> Iterator[list[dict[str, An
         process.stdout.close()
 
 
-def test_a_connection_too_many_is_an_event_too(client: Client) -> None:
-    """Beyond PerSourceMaxStartups the client is sent away, and logged."""
-    with held(client, 25, 3) as said:
+def test_beyond_a_sources_share_its_idlest_goes(client: Client) -> None:
+    """Beyond PerSourceMaxStartups each is still heard, and the next one served as ever."""
+    with held(client, 45, 5) as said:
         events = [event for one in said for event in client.events(one, 1)]
-    assert len(events) == 25
-    # And afterwards the next one is served as ever.
-    assert poll(lambda: client.play("ident", b"SSH-2.0-next\r\n".hex())[0]["answer"].startswith("SSH-2.0-OpenSSH_"))
+        assert [event["ident"] for event in events] == [f'"SSH-2.0-held_{number}"' for number in range(45)]
+        answer = client.play("ident", b"SSH-2.0-next\r\n".hex())[0]["answer"]
+    assert answer.startswith("SSH-2.0-OpenSSH_")
+
+
+# Two sources take all places and say nothing; a third comes, and says who it is after 100 ms, as over a long way.
+CROWD = """
+import json, socket, sys, time
+address, places = sys.argv[1], int(sys.argv[2])
+def connect(source):
+    sock = socket.socket()
+    sock.bind((source, 0))
+    sock.settimeout(10)
+    sock.connect((address, 22))
+    return sock
+first, second, third = sys.argv[3:]
+idle = [connect(first) for _ in range(places)] + [connect(second) for _ in range(places)]
+time.sleep(1)
+for number in range(3):
+    with connect(third) as sock:
+        time.sleep(0.1)
+        sock.sendall(b"SSH-2.0-third_%d\\r\\n" % number)
+        saddr, sport = sock.getsockname()
+        print(json.dumps({"saddr": saddr, "sport": str(sport), "answer": sock.recv(100).decode()}), flush=True)
+"""
+
+
+def test_idle_connections_keep_nobody_from_being_heard(client: Client) -> None:
+    """All places are taken by clients that say nothing: the idlest of them goes for each new one."""
+    sources = [client.scanner.addresses[number % len(client.scanner.addresses)] for number in range(3)]
+    out = client.scanner.check("python3", "-", client.address, "20", *sources, stdin=CROWD, seconds=60)
+    said = [json.loads(line) for line in out.splitlines()]
+    assert len(said) == 3
+    for number, one in enumerate(said):
+        assert one["answer"].startswith("SSH-2.0-OpenSSH_")
+        (event,) = client.events(one, 1)
+        assert (event["valid"], event["ident"]) == ("yes", f'"SSH-2.0-third_{number}"')
 
 
 def test_a_restart_loses_no_event(client: Client) -> None:
@@ -330,11 +364,16 @@ RAW = [
         [{"event": "ssh.key", "method": "hostbased", "signed": "yes", "key_type": "ssh-ed25519", "key_bits": "256"}],
         id="hostbased",
     ),
-    # sshd ends the connection at another user's name; that name was tried all the same.
+    # sshd ends the connection at another user's name, and at bytes after a request; both were sent all the same.
     pytest.param(
         [request(b"u", b"none"), request(b"v", b"password", b"\x00" + string(b"p"))],
-        [{"event": "ssh.method", "user": '"u"'}, {"event": "ssh.method", "user": '"v"', "method": '"password"'}],
+        [{"event": "ssh.method", "user": '"u"'}, {"event": "ssh.password", "user": '"v"', "password": '"p"'}],
         id="change-of-user",
+    ),
+    pytest.param(
+        [request(b"u", b"password", b"\x00" + string(b"p") + b"more")],
+        [{"event": "ssh.password", "user": '"u"', "password": '"p"'}],
+        id="bytes-after-a-password",
     ),
 ]  # fmt: skip
 
@@ -347,6 +386,54 @@ def test_requests_that_no_client_should_send(
     events = client.requests("raw", *requests, count=len(expected))
     for event, fields in zip(events, expected, strict=True):
         assert event == event | fields
+
+
+def packet(user: bytes, service: bytes, method: bytes, rest: bytes = b"") -> str:
+    """SSH_MSG_USERAUTH_REQUEST (RFC 4252, section 5) as an argument of the action `packets`."""
+    return (b"\x32" + string(user) + string(service) + string(method) + rest).hex()
+
+
+def answers(stated: int, *given: bytes) -> str:
+    """SSH_MSG_USERAUTH_INFO_RESPONSE (RFC 4256, section 3.4), likewise."""
+    return (b"\x3d" + struct.pack(">I", stated) + b"".join(map(string, given))).hex()
+
+
+CONNECTION = b"ssh-connection"
+ASKED = packet(b"u", CONNECTION, b"keyboard-interactive", string(b"") + string(b""))
+MANY = [b"p%d" % number for number in range(100)]
+
+
+@pytest.mark.parametrize(
+    ("packets", "passwords"),
+    [
+        pytest.param([ASKED, answers(3, b"a", b"b", b"c")], ["a", "b", "c"], id="three-answers"),
+        pytest.param([ASKED, answers(100, *MANY)], [one.decode() for one in MANY], id="a-hundred-answers"),
+        pytest.param([ASKED, answers(1000, *MANY, b"x")], [one.decode() for one in MANY], id="more-answers-than-count"),
+        pytest.param([ASKED, answers(1, b"a") + "ff"], ["a"], id="bytes-after-an-answer"),
+        pytest.param([ASKED, answers(1, b"a"), answers(1, b"b")], ["a", "b"], id="answered-twice"),
+        pytest.param([answers(1, b"a")], ["a"], id="answered-unasked"),
+        pytest.param(
+            [
+                packet(b"u", CONNECTION, b"password", b"\x00" + string(b"a")),
+                packet(b"u", b"another", b"password", b"\x00" + string(b"b")),
+            ],
+            ["a", "b"],
+            id="another-service",
+        ),
+        pytest.param([packet(b"u", b"a\x00b", b"password", b"\x00" + string(b"a"))], ["a"], id="nul-in-service"),
+    ],
+)
+def test_a_password_is_heard_before_it_is_judged(client: Client, packets: list[str], passwords: list[str]) -> None:
+    """sshd ends the connection at each of these; what was sent is an event all the same."""
+    events = client.requests("packets", *packets, count=len(passwords))
+    assert {event["event"] for event in events} == {"ssh.password"}
+    assert [event["password"] for event in events] == [f'"{password}"' for password in passwords]
+
+
+def test_a_request_that_breaks_off_is_an_event(client: Client) -> None:
+    """With what could be read of it."""
+    (event,) = client.requests("packets", (b"\x32" + string(b"u")).hex(), count=1)
+    assert (event["event"], event["user"], event["method"]) == ("ssh.method", '"u"', '""')
 
 
 def test_nothing_of_the_clients_is_in_the_journal(client: Client) -> None:

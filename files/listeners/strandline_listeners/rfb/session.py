@@ -8,6 +8,7 @@ knows none there.
 from __future__ import annotations
 
 import os
+import re
 
 from ..event import Event
 from ..server import Step
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BANNER = b"RFB 003.008\n"
-VERSION_SIZE = 12
 CHALLENGE_SIZE = 16
 
 NONE = 1
@@ -33,18 +33,30 @@ _FAILED = b"Authentication failed"
 _NOT_OFFERED = b"Unsupported security type"
 
 
-def negotiated(version: bytes) -> str | None:
-    """`3.3`, `3.7` or `3.8` for the 12 bytes of a ProtocolVersion, None when they are none.
+# ProtocolVersion (section 7.1.1): three digits each, and a line feed. Fewer digits can be read as well, another line
+# end or none does not hide them, and what still misses something may get it with the next bytes.
+_VERSION = re.compile(rb"RFB (\d{3})\.(\d{3})|RFB (\d{1,3})\.(\d{1,3})(?=[^\d])")
+_BEGUN = re.compile(rb"RFB \d{1,3}(?:\.\d{0,2})?")
+_SHORT = re.compile(rb"RFB \d{1,2}\.\d{1,3}")
+_LINE_END = re.compile(rb"[ \t]*\r?\n|\r")
+
+
+def protocol_version(data: bytes) -> bytes | None:
+    """The client's ProtocolVersion without its line end: empty while more bytes are needed, None when it is none."""
+    whole = _VERSION.match(data)
+    if whole is not None:
+        return whole[0]
+    return b"" if b"RFB ".startswith(data) or _BEGUN.fullmatch(data) else None
+
+
+def negotiated(version: bytes) -> str:
+    """`3.3`, `3.7` or `3.8` for a ProtocolVersion.
 
     Section 7.1.1 takes unknown versions for 3.3. The clients that really send them know better: 3.889 (Apple), 4.x
     and 5.x (RealVNC) go on with the handshake of 3.8, which TigerVNC and libvncserver count on; 3.4 to 3.6 are 3.3.
     """
-    digits = version[4:7] + version[8:11]
-    if len(version) != VERSION_SIZE or version[:4] != b"RFB " or version[7:8] != b"." or version[11:] != b"\n":
-        return None
-    if not digits.isdigit():
-        return None
-    number = (int(version[4:7]), int(version[8:11]))
+    major, _, minor = version[4:].partition(b".")
+    number = (int(major), int(minor))
     if number < (3, 7):
         return "3.3"
     return "3.7" if number == (3, 7) else "3.8"
@@ -58,8 +70,9 @@ class Session:
         self._challenge = b""
         self._version = ""
         self._buffer = b""
-        self._wanted = VERSION_SIZE
-        self._next: Callable[[bytes], Step] = self._read_version
+        self._line_end = False  # the version was read, its line end may still come
+        self._wanted = 1
+        self._next: Callable[[bytes], Step] = self._read_security_type
 
     def begin(self) -> Step:
         """The server speaks first (section 7.1.1)."""
@@ -70,8 +83,18 @@ class Session:
         self._buffer += data
         step = Step()
         events: list[Event] = []
-        if not self._version and not self._buffer.startswith(b"RFB "[: len(self._buffer)]):
-            return self._garbage()
+        if not self._version:
+            version = protocol_version(self._buffer)
+            if version is None:
+                return self._garbage()
+            if not version:
+                return step
+            self._buffer = self._buffer[len(version) :]
+            self._line_end = True
+            greeted = self._begin_handshake(version)
+            events += greeted.events
+            step = Step(greeted.send, events, True)
+        self._drop_line_end()
         while not step.close and len(self._buffer) >= self._wanted:
             taken, self._buffer = self._buffer[: self._wanted], self._buffer[self._wanted :]
             reached = self._next(taken)
@@ -79,24 +102,33 @@ class Session:
             step = Step(step.send + reached.send, events, True, reached.close)
         return step
 
+    def _drop_line_end(self) -> None:
+        """A client's choice is a byte; one that follows the version and looks like a line end is that line's end."""
+        if not self._line_end or not self._buffer:
+            return
+        end = _LINE_END.match(self._buffer)
+        if end is not None:
+            self._buffer = self._buffer[end.end() :]
+        # After a carriage return the line feed may still come.
+        self._line_end = end is not None and end[0] == b"\r"
+
     def end(self, reason: str) -> list[Event]:
         """Who sent no version is logged here; of the others everything is logged already."""
-        return [] if self._version else [Event("vnc.malformed", {"reason": reason}, {"data": self._buffer})]
+        if self._version:
+            return []
+        if _SHORT.fullmatch(self._buffer):  # nothing came that would have told that its digits are all
+            return [Event("vnc.client", {}, {"version": self._buffer})]
+        return [Event("vnc.malformed", {"reason": reason}, {"data": self._buffer})]
 
     def _garbage(self) -> Step:
         return Step(events=[Event("vnc.malformed", {"reason": "garbage"}, {"data": self._buffer})], close=True)
 
-    def _read_version(self, version: bytes) -> Step:
-        known = negotiated(version)
-        if known is None:
-            self._buffer = version + self._buffer
-            return self._garbage()
-        self._version = known
-        client = Event("vnc.client", {}, {"version": version.rstrip(b"\n")})
-        if known == "3.3":  # the server decides (section 7.1.2)
+    def _begin_handshake(self, version: bytes) -> Step:
+        self._version = negotiated(version)
+        client = Event("vnc.client", {}, {"version": version})
+        if self._version == "3.3":  # the server decides (section 7.1.2)
             challenge = self._ask()
             return Step(VNC_AUTHENTICATION.to_bytes(4, "big") + challenge, [client, self._security(VNC_AUTHENTICATION)])
-        self._wanted, self._next = 1, self._read_security_type
         return Step(bytes([len(OFFERED), *OFFERED]), [client])
 
     def _read_security_type(self, chosen: bytes) -> Step:

@@ -33,15 +33,39 @@ _NOT_IMPLEMENTED = b"501 Method Not Implemented"
 _VERSION = b"505 Version Not Supported"
 
 
+_LONG = (b"Via: ", b"From: ", b"To: ", b"Call-ID: ", b"CSeq: ")
+_SHORT = (b"v: ", b"f: ", b"t: ", b"i: ", b"CSeq: ")
+
+
 class Persona:
     """Which PBX we look like: Server and the realm of its challenges."""
 
-    __slots__ = ("realm", "server")
+    __slots__ = ("_lines", "_sizes", "realm", "server")
 
     def __init__(self, server: str = "Asterisk PBX 18.19.0", realm: str = "asterisk") -> None:
         # Both come from the operator; what would break the header is left out.
         self.server = "".join(c for c in server if " " <= c <= "~").encode("ascii")
         self.realm = "".join(c for c in realm if " " <= c <= "~" and c not in '"\\').encode("ascii")
+        self._lines: dict[bytes, list[bytes]] = {}
+        self._sizes: dict[bytes, int] = {}
+
+    def optional(self, code: bytes) -> list[bytes]:
+        """The headers of an answer with this status that could be left out, each a whole line, most wanted first."""
+        lines = self._lines.get(code)
+        if lines is None:
+            lines = [b"Server: %s\r\n" % self.server] if self.server else []
+            lines.append(b"Content-Length: 0\r\n")
+            if code in (_OK, _NOT_IMPLEMENTED):
+                lines.append(b"Allow: %s\r\n" % _ALLOW)
+            if code == _OK:
+                lines += [b"Supported: replaces, timer\r\n", b"Accept: application/sdp\r\n"]
+            self._lines[code], self._sizes[code] = lines, sum(map(len, lines))
+        return lines
+
+    def optional_size(self, code: bytes) -> int:
+        """Bytes of all of them together."""
+        self.optional(code)
+        return self._sizes[code]
 
 
 def status(request: Request, body_too_large: bool = False) -> bytes | None:
@@ -60,7 +84,7 @@ def _refusal(request: Request, body_too_large: bool) -> bytes | None:
     # on a stream is read as 0.
     lacking = "headers" in request.wrong and not all(map(request.header, (b"from", b"to", b"call-id", b"cseq")))
     untrue = "length" in request.wrong and bool(request.header(b"content-length"))
-    return _BAD_REQUEST if lacking or untrue else None
+    return _BAD_REQUEST if lacking or untrue or not request.uri else None
 
 
 def _by_method(request: Request) -> bytes:
@@ -81,12 +105,14 @@ def compose(
     if code == _UNAUTHORIZED:
         challenge = b'realm="%s",nonce="%s"' % (persona.realm, prover.nonce(flow.saddr, now))
     for mandatory in _mandatory(request, flow, prover, challenge):
-        answer = b"SIP/2.0 " + code + b"\r\n" + b"".join([b"%s: %s\r\n" % header for header in mandatory])
-        room = (1 << 30 if limit is None else limit) - len(answer) - 2
+        # A CR inside a value was no line end to us, and must be none to the other side.
+        answer = b"SIP/2.0 %s\r\n%s" % (code, mandatory.replace(b"\r", b" ").replace(b"\n", b"\r\n"))
+        if limit is None or len(answer) + persona.optional_size(code) + 2 <= limit:
+            return answer + b"".join(persona.optional(code)) + b"\r\n"
+        room = limit - len(answer) - 2
         if room < 0:
             continue
-        for name, value in _optional(code, persona):
-            line = b"%s: %s\r\n" % (name, value)
+        for line in persona.optional(code):
             if len(line) <= room:
                 answer += line
                 room -= len(line)
@@ -94,38 +120,30 @@ def compose(
     return None
 
 
-def _mandatory(request: Request, flow: Flow, prover: Prover, challenge: bytes) -> Iterator[list[tuple[bytes, bytes]]]:
-    """The headers that there must be (section 8.2.6.2), in versions of falling size."""
-    vias = [value for name, value in request.headers if name == b"via"]
+def _mandatory(request: Request, flow: Flow, prover: Prover, challenge: bytes) -> Iterator[bytes]:
+    """The headers that there must be (section 8.2.6.2), each ended by LF, in versions of falling size."""
+    vias = request.values(b"via")
     seen = [_with_source(vias[0], flow), *vias[1:]]
-    sender, to = request.header(b"from"), request.header(b"to")
-    call_id, cseq = request.header(b"call-id"), request.header(b"cseq")
+    sender, to, call_id = request.header(b"from"), request.header(b"to"), request.header(b"call-id")
     if to and b"tag=" not in to.lower():
         to += b";tag=as" + prover.tag(call_id, sender, flow.saddr.encode("ascii"))
+    rest = (sender, to, call_id, request.header(b"cseq"))
     for names, these, algorithm in (
-        ((b"Via", b"From", b"To", b"Call-ID"), seen, b"algorithm=MD5,"),
-        ((b"Via", b"From", b"To", b"Call-ID"), seen, b""),
-        ((b"v", b"f", b"t", b"i"), seen, b""),
-        ((b"v", b"f", b"t", b"i"), vias, b""),
+        (_LONG, seen, b"algorithm=MD5,"),
+        (_LONG, seen, b""),
+        (_SHORT, seen, b""),
+        (_SHORT, vias, b""),
     ):
-        headers = [(names[0], value) for value in these]
-        headers += [(name, value) for name, value in zip(names[1:], (sender, to, call_id), strict=True) if value]
-        if cseq:
-            headers.append((b"CSeq", cseq))
+        headers = b"".join([names[0] + value + b"\n" for value in these])
+        if all(rest):
+            headers += b"%s%s\n%s%s\n%s%s\n%s%s\n" % (
+                names[1], rest[0], names[2], rest[1], names[3], rest[2], names[4], rest[3],
+            )  # fmt: skip
+        else:
+            headers += b"".join([name + value + b"\n" for name, value in zip(names[1:], rest, strict=True) if value])
         if challenge:
-            headers.append((b"WWW-Authenticate", b"Digest " + algorithm + challenge))
-        # A CR inside a value was no line end to us, and must be none to the other side.
-        yield [(name, value.replace(b"\r", b" ")) for name, value in headers]
-
-
-def _optional(code: bytes, persona: Persona) -> list[tuple[bytes, bytes]]:
-    headers = [(b"Server", persona.server)] if persona.server else []
-    headers.append((b"Content-Length", b"0"))
-    if code in (_OK, _NOT_IMPLEMENTED):
-        headers.append((b"Allow", _ALLOW))
-    if code == _OK:
-        headers += [(b"Supported", b"replaces, timer"), (b"Accept", b"application/sdp")]
-    return headers
+            headers += b"WWW-Authenticate: Digest " + algorithm + challenge + b"\n"
+        yield headers
 
 
 def _with_source(via: bytes, flow: Flow) -> bytes:
@@ -133,15 +151,16 @@ def _with_source(via: bytes, flow: Flow) -> bytes:
     there: an answer goes to the peer of the socket."""
     element, comma, rest = via.partition(b",")
     sent_by, *parameters = element.split(b";")
-    names = [parameter.partition(b"=")[0].strip().lower() for parameter in parameters]
-    if b"received" in names:
-        return via
     address = flow.saddr.encode("ascii")
-    asked = b"rport" in names
-    if asked:
-        index = names.index(b"rport")
-        if b"=" not in parameters[index]:
-            parameters[index] = b"rport=%d" % flow.sport
+    asked = False
+    for index, parameter in enumerate(parameters):
+        name = parameter.partition(b"=")[0].strip().lower()
+        if name == b"received":
+            return via
+        if name == b"rport":
+            asked = True
+            if b"=" not in parameter:
+                parameters[index] = b"rport=%d" % flow.sport
     if asked or address not in sent_by:
         parameters.append(b"received=" + address)
     return b";".join([sent_by.rstrip(b" \t"), *parameters]) + comma + rest

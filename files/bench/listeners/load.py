@@ -1,0 +1,123 @@
+"""The clients and the reader of events for the bench of the listeners; standard library only.
+
+load.py sip ADDRESS PORT METHOD COUNT RATE    datagrams, so many a second; prints how many answers came
+load.py vnc ADDRESS PORT COUNT                whole RFB 3.8 sessions, one after the other; prints how many ended well
+load.py sink PATH                             takes events as syslog-ng does, until SIGTERM; prints how many
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+import time
+
+PATIENCE = 10.0
+"""Seconds that an answer may take."""
+
+BURST = 20
+"""Requests that are sent at once, as scanners do; a socket's queue holds more."""
+
+RESPONSE = bytes(range(16))
+
+
+def request(method: str, number: int) -> bytes:
+    """A request as svmap sends it; each has a branch and a Call-ID of its own."""
+    lines = [
+        f"{method} sip:100@203.0.113.9 SIP/2.0",
+        f"Via: SIP/2.0/UDP 192.0.2.7:5060;branch=z9hG4bK-{number};rport",
+        "Max-Forwards: 70",
+        'To: "sipvicious"<sip:100@1.1.1.1>',
+        'From: "sipvicious"<sip:100@1.1.1.1>;tag=6337303530303130313363340133',
+        "User-Agent: friendly-scanner",
+        f"Call-ID: {number}845236589",
+        "Contact: sip:100@192.0.2.7:5060",
+        f"CSeq: 1 {method}",
+        "Accept: application/sdp",
+        "Content-Length: 0",
+        "",
+        "",
+    ]
+    return "\r\n".join(lines).encode("ascii")
+
+
+def sip(address: str, port: str, method: str, count: str, rate: str) -> int:
+    """Send requests at a steady rate, and count the answers."""
+    answers = 0
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.setblocking(False)
+        client.connect((address, int(port)))
+        begin = time.monotonic()
+        for number in range(int(count)):
+            client.send(request(method, number))
+            if (number + 1) % BURST:
+                continue
+            due = begin + (number + 1) / float(rate)
+            while (left := due - time.monotonic()) > 0:
+                if select.select([client], [], [], left)[0]:
+                    client.recv(65536)
+                    answers += 1
+        while answers < int(count) and select.select([client], [], [], 1.0)[0]:
+            client.recv(65536)
+            answers += 1
+    return answers
+
+
+def read(client: socket.socket, size: int) -> bytes:
+    """Exactly so many bytes, or fewer at the end."""
+    data = b""
+    while len(data) < size and (more := client.recv(size - len(data))):
+        data += more
+    return data
+
+
+def vnc(address: str, port: str, count: str) -> int:
+    """Play sessions up to the failure of authentication (RFC 6143, sections 7.1 and 7.2.2)."""
+    ended = 0
+    for _ in range(int(count)):
+        with socket.create_connection((address, int(port)), timeout=PATIENCE) as client:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if read(client, 12)[:4] != b"RFB ":
+                continue
+            client.sendall(b"RFB 003.008\n")
+            read(client, read(client, 1)[0])
+            client.sendall(b"\x02")
+            if len(read(client, 16)) != 16:
+                continue
+            client.sendall(RESPONSE)
+            result = read(client, 4)
+            while client.recv(4096):
+                pass
+            ended += result == b"\x00\x00\x00\x01"
+    return ended
+
+
+def sink(path: str) -> int:
+    """Count datagrams on a unix socket."""
+    events = 0
+    stopping = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopping
+        stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as reader:
+        reader.bind(path)
+        reader.settimeout(0.2)
+        os.write(1, b"ready\n")
+        while True:
+            try:
+                reader.recv(16384)
+                events += 1
+            except TimeoutError:
+                if stopping:
+                    return events
+
+
+MODES = {"sip": sip, "vnc": vnc, "sink": sink}
+
+if __name__ == "__main__":
+    print(MODES[sys.argv[1]](*sys.argv[2:]), flush=True)
