@@ -1,7 +1,8 @@
-"""Action: checks an inventory before a run does anything, and holds off other runs. Documented in library/."""
+"""Action: checks an inventory, holds off other runs, and changes its entries. Documented in library/."""
 
 from __future__ import annotations
 
+import datetime as dt
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,10 +17,28 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "module_utils"))  #
 
 from strandline_fleet import lock, targets
 from strandline_fleet.errors import Refusal
+from strandline_fleet.inventory import change, edit, retirement
+from strandline_fleet.inventory.change import Change
 from strandline_fleet.inventory.load import SETTINGS
+from strandline_fleet.inventory.model import Fleet
 from strandline_fleet.inventory.read import fleet_of
 
 Variables = Mapping[str, Any]
+ENTRY = {
+    "provider": "str",
+    "addresses": "raw",
+    "city": "str",
+    "country": "str",
+    "plan": "str",
+    "price": "str",
+    "currency": "str",
+    "period": "str",
+    "renews": "str",
+    "provider_name": "str",
+    "site": "str",
+}
+"""What is said of a freshly leased host, with Ansible's type of each."""
+ENTRY_OPTIONAL = ("provider_name", "site")
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
@@ -40,7 +59,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
                 "needs": {"type": "list", "elements": "str", "default": []},
                 "lock": {"choices": ["none", *lock.KINDS], "default": "none"},
                 "verb": {"type": "str", "default": "a playbook"},
-            }
+                "host": {"type": "str"},
+                "hosts": {"type": "raw", "default": ""},
+                "old_address": {"type": "str"},
+                "new_address": {"type": "str"},
+                "reason": {"type": "str", "default": "retired"},
+                "entry": {"type": "dict", "options": {name: {"type": kind} for name, kind in ENTRY.items()}},
+            },
+            required_if=[
+                ("state", "added", ["host", "entry"]),
+                ("state", "renumbered", ["host", "old_address", "new_address"]),
+            ],
         )
         try:
             return STATES[arguments["state"]](self, arguments, task_vars or {})
@@ -91,4 +120,102 @@ def inventory_directories(variables: Variables) -> list[Path]:
     return [path for path in map(Path, sources_of(variables)) if (path / "providers").is_dir()]
 
 
-STATES: Mapping[str, Callable[[ActionModule, dict[str, Any], Variables], dict[str, Any]]] = {"checked": checked}
+def fleet_to_change(action: ActionModule, variables: Variables) -> Fleet:
+    """The one inventory in which entries are written."""
+    directories = inventory_directories(variables)
+    if len(directories) != 1:
+        raise Refusal(
+            f"Entries are written into one inventory with a folder providers/; this run has {len(directories)}. "
+            "Name one: -i inventory/production."
+        )
+    return fleet_of(str(directories[0]), settings_of(variables, action))
+
+
+def ports_of(variables: Variables, action: ActionModule) -> list[int]:
+    """The ports under which host keys may be kept."""
+    return [22, int(action._templar.template(variables.get("fleet_admin_port", 22)))]
+
+
+def done(action: ActionModule, planned: Change, **more: Any) -> dict[str, Any]:
+    """Write a change, unless this is check mode, and say what it is."""
+    result: dict[str, Any] = {"changed": bool(planned), "difference": edit.difference(planned.sources), **more}
+    if action._task.diff:
+        result["diff"] = [
+            {
+                "before_header": str(path),
+                "before": path.read_text(encoding="utf-8") if path.exists() else "",
+                "after_header": str(path),
+                "after": text or "",
+            }
+            for path, text in planned.sources.items()
+        ]
+    if not action._task.check_mode:
+        planned.apply()
+    return result
+
+
+def added(action: ActionModule, arguments: dict[str, Any], variables: Variables) -> dict[str, Any]:
+    """Write a freshly leased host into its provider's file."""
+    fleet = fleet_to_change(action, variables)
+    fields: dict[str, Any] = {name: value for name, value in arguments["entry"].items() if value not in (None, "", [])}
+    if missing := [name for name in ENTRY if name not in fields and name not in ENTRY_OPTIONAL]:
+        names = ", ".join(f"add_{name}" for name in missing)
+        raise Refusal(f"Of {arguments['host']} is missing: {names}. What each is: docs/add.md.")
+    # Ansible's strings bear their origin; files are written with plain ones.
+    words: dict[str, Any] = {name: str(value) for name, value in fields.items()}
+    words["addresses"] = targets.words(fields["addresses"])
+    entry = change.Entry(name=str(arguments["host"]), **words)
+    return done(action, change.added(fleet, entry, today()))
+
+
+def renumbered(action: ActionModule, arguments: dict[str, Any], variables: Variables) -> dict[str, Any]:
+    """Put an address in the place of another."""
+    fleet = fleet_to_change(action, variables)
+    old, new = str(arguments["old_address"]), str(arguments["new_address"])
+    planned = change.renumbered(fleet, str(arguments["host"]), old, new, ports_of(variables, action))
+    old, new = change.address(old), change.address(new)
+    mentions = list(change.mentions(fleet.directory, old, planned.sources))
+    return done(action, planned, old_address=old, new_address=new, mentions=mentions)
+
+
+def retired(action: ActionModule, arguments: dict[str, Any], variables: Variables) -> dict[str, Any]:
+    """Move hosts' entries to the record of former leases, and forget what this machine holds of them."""
+    fleet = fleet_to_change(action, variables)
+    leaving, moved = retirement.chosen(fleet, names_in(arguments["hosts"], variables["groups"]))
+    former = retirement.out_of_service(fleet)
+    reason = str(arguments["reason"]) or "retired"
+    planned = change.retired(fleet, leaving, former, today(), reason, ports_of(variables, action))
+    names = [host.name for host in leaving]
+    return done(
+        action,
+        planned,
+        leaving=names,
+        moved=moved,
+        former=sorted({*names, *(lease.name for lease in former)}),
+        losses=retirement.losses(fleet, leaving),
+        currency=retirement.currency(fleet),
+        unknown_here=retirement.unknown_here(fleet, leaving),
+        panels=retirement.panels(fleet, leaving),
+    )
+
+
+def names_in(target: Any, groups: Mapping[str, list[str]]) -> list[str]:
+    """The names of hosts and providers in a target, with other groups replaced by their hosts."""
+    found: list[str] = []
+    for name in targets.words(target):
+        is_group = name in groups and not name.startswith("provider_") and f"provider_{name}" not in groups
+        found += groups[name] if is_group else [name]
+    return found
+
+
+def today() -> dt.date:
+    """The day (UTC) that entries are dated with."""
+    return dt.datetime.now(dt.UTC).date()
+
+
+STATES: Mapping[str, Callable[[ActionModule, dict[str, Any], Variables], dict[str, Any]]] = {
+    "checked": checked,
+    "added": added,
+    "renumbered": renumbered,
+    "retired": retired,
+}

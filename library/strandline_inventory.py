@@ -8,17 +8,24 @@ from ansible.module_utils.basic import AnsibleModule
 DOCUMENTATION = r"""
 ---
 module: strandline_inventory
-short_description: Check an inventory, and hold off other runs that would change it
+short_description: Check an inventory, hold off other runs, and change the entries of leased hosts
 description:
   - Reads every provider's file and says each mistake with its file, line, host, field and remedy.
   - Checks that C(--limit) and O(target) name what exists, and that hosts which have to take part are not left out.
   - With O(lock) the run holds the inventory's lock until ansible-playbook ends, however it ends.
+  - Writes, changes and moves the entries of leased hosts. Comments, order and quotes of the files stay. The whole
+    inventory is checked with the change in it before anything is written, and a second run changes nothing.
   - Runs on the controller; no host is contacted.
 options:
   state:
-    description: V(checked) reads and changes nothing.
+    description:
+      - V(checked) reads and changes nothing.
+      - With V(added) O(host) has the entry O(entry) in its provider's file.
+      - With V(renumbered) O(host) has O(new_address) in the place of O(old_address), also in the file of host keys.
+      - With V(retired) O(hosts) stand in the record of former leases, and the certificates and host keys that this
+        machine held of them are gone, as are those of hosts that an earlier run moved there.
     type: str
-    choices: [checked]
+    choices: [checked, added, renumbered, retired]
     default: checked
   target:
     description: Hosts, providers and groups that the run is to act on, as for the filter P(fleet_targets#filter).
@@ -45,6 +52,62 @@ options:
     description: What the run is called in messages.
     type: str
     default: a playbook
+  host:
+    description: The host that V(added) and V(renumbered) are about.
+    type: str
+  entry:
+    description:
+      - What V(added) writes of the host. The file of a provider that has none yet is made if O(entry.provider_name)
+        is given.
+    type: dict
+    suboptions:
+      provider:
+        description: Whom the host is leased from, as its file is called.
+        type: str
+      addresses:
+        description: Public addresses; a list, or a text with commas between.
+        type: raw
+      city:
+        description: Where the host stands.
+        type: str
+      country:
+        description: ISO 3166 code of two letters.
+        type: str
+      plan:
+        description: What the provider calls what is leased.
+        type: str
+      price:
+        description: Of one period, without the currency.
+        type: str
+      currency:
+        description: ISO 4217 code.
+        type: str
+      period:
+        description: What one payment is for, for example V(month) or V(year).
+        type: str
+      renews:
+        description: Day of the next payment, as 2027-03-01.
+        type: str
+      provider_name:
+        description: The provider's name in full, for one that has no file yet.
+        type: str
+      site:
+        description: The website of a provider that has no file yet.
+        type: str
+  old_address:
+    description: The address that the host had.
+    type: str
+  new_address:
+    description: The address that it has now.
+    type: str
+  hosts:
+    description: Hosts, providers and groups for V(retired); also names that are in the record of former leases already.
+    type: raw
+    default: ""
+  reason:
+    description: Why the hosts are retired, for the record.
+    type: str
+    default: retired
 attributes:
   check_mode:
     support: full
@@ -60,17 +123,102 @@ EXAMPLES = r"""
     lock: exclusive
     verb: retire
   run_once: true
+
+- name: Write a freshly leased host into its provider's file
+  strandline_inventory:
+    state: added
+    host: ams2
+    entry:
+      provider: alder
+      addresses: [198.51.100.13]
+      city: Amsterdam
+      country: NL
+      plan: nano-256
+      price: "24.00"
+      currency: EUR
+      period: year
+      renews: "2027-11-25"
+  run_once: true
+
+- name: Follow a host to its new address
+  strandline_inventory:
+    state: renumbered
+    host: ams1
+    old_address: 192.0.2.10
+    new_address: 192.0.2.99
+  run_once: true
+
+- name: Look what retiring a provider would change
+  strandline_inventory:
+    state: retired
+    hosts: birch
+    reason: vanished
+  check_mode: true
+  run_once: true
+  register: plan
 """
 RETURN = r"""
 hosts:
   description: How many leased hosts the provider files have.
   type: int
-  returned: success
+  returned: with state V(checked)
 targets:
   description: The hosts that O(target) names, in the inventory's order.
   type: list
   elements: str
-  returned: success
+  returned: with state V(checked)
+difference:
+  description: What is changed in the inventory's files, as a unified diff; empty where nothing is.
+  type: str
+  returned: with the other states
+old_address:
+  description: The former address as the inventory's reader writes it.
+  type: str
+  returned: with state V(renumbered)
+new_address:
+  description: The new address, likewise.
+  type: str
+  returned: with state V(renumbered)
+mentions:
+  description: Where the former address still stands, as FILE:LINE.
+  type: list
+  elements: str
+  returned: with state V(renumbered)
+leaving:
+  description: Those of the named hosts that stand in a provider's file.
+  type: list
+  elements: str
+  returned: with state V(retired)
+moved:
+  description: Those that were in the record already.
+  type: list
+  elements: str
+  returned: with state V(retired)
+former:
+  description: All hosts that are in the record afterwards and whose names are not in service again.
+  type: list
+  elements: str
+  returned: with state V(retired)
+losses:
+  description:
+    - For each leaving host its provider, addresses, the /8s that only it covers, its cost in a year and its renewal.
+  type: list
+  elements: dict
+  returned: with state V(retired)
+currency:
+  description: The currency of the costs.
+  type: str
+  returned: with state V(retired)
+unknown_here:
+  description: Hosts that stay and whose certificates this machine does not have.
+  type: list
+  elements: str
+  returned: with state V(retired)
+panels:
+  description: Where the leases are cancelled.
+  type: list
+  elements: str
+  returned: with state V(retired)
 """
 
 

@@ -15,7 +15,6 @@ from strandline_cli import doctor as doctor_
 from strandline_cli.bench import ingest
 from strandline_cli.demo import down, up
 from strandline_cli.errors import Refusal, StepFailed
-from strandline_cli.fleet import commands, onboard, renumber, retire
 from strandline_cli.images import base, derived
 from strandline_cli.progress import Progress
 from strandline_cli.testing import run as tests
@@ -132,10 +131,6 @@ def builder_(name: str) -> None:
 
 for _verb in verbs.VERBS:
     cli.add_command(verbs.command(_verb))
-cli.add_command(commands.add)
-cli.add_command(onboard.onboard)
-cli.add_command(renumber.renumber)
-cli.add_command(retire.retire)
 cli.add_command(ingest.bench)
 
 

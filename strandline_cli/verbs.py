@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from strandline_fleet.arithmetic import PERIODS_PER_YEAR
 
 from strandline_cli import galaxy, paths, podman
 from strandline_cli.errors import Refusal
@@ -91,6 +92,7 @@ class Verb:
 # A path is the operator's, from where he stands; the playbook runs in the clone's folder.
 FILE = click.Path(dir_okay=False, resolve_path=True)
 FOLDER = click.Path(file_okay=False, resolve_path=True)
+PERIODS = list(PERIODS_PER_YEAR)
 HOSTS = Argument("[HOST|PROVIDER]…", "target", many=True, required=False)
 
 VERBS: tuple[Verb, ...] = (
@@ -154,6 +156,61 @@ VERBS: tuple[Verb, ...] = (
                 "Only certificates made before: 2026-11-25T12:00 (UTC). Without it and --due: a day ago, so that a run"
                 " which was stopped carries on.",
                 metavar="TIME",
+            ),
+        ),
+        asks=True,
+        plans=True,
+    ),
+    Verb(
+        "add",
+        "Write a freshly leased host into its provider's file.",
+        arguments=(Argument("HOST", "add_host"),),
+        options=(
+            Option("--provider", "add_provider", "Whose it is, as the file is called: alder.", required=True),
+            Option("--provider-name", "add_provider_name", "For a provider that has no file yet: its name in full."),
+            Option("--site", "add_site", "With --provider-name: its website."),
+            Option("--address", "add_addresses", "A public address; once for each.", required=True, multiple=True),
+            Option("--city", "add_city", "Where it stands.", required=True),
+            Option("--country", "add_country", "ISO 3166 code: NL.", required=True),
+            Option("--plan", "add_plan", "What the provider calls it: nano-256.", required=True),
+            Option("--price", "add_price", "Of one period, without the currency: 24.00.", required=True),
+            Option("--currency", "add_currency", "ISO 4217 code: EUR.", required=True),
+            Option("--period", "add_period", "What one payment is for.", type=click.Choice(PERIODS), required=True),
+            Option("--renews", "add_renews", "Day of the next payment: 2027-03-01.", required=True),
+        ),
+        asks=True,
+    ),
+    Verb(
+        "onboard",
+        "Turn freshly leased servers into verified sensors.",
+        arguments=(Argument("HOST|PROVIDER…", "target", many=True),),
+        options=(
+            Option(
+                "--password-file",
+                "onboard_password_file",
+                "The provider's root passwords: one line for all hosts, or a line for each. Asked for without it.",
+                type=click.Path(exists=True, dir_okay=False, resolve_path=True),
+            ),
+        ),
+    ),
+    Verb(
+        "renumber",
+        "Follow a host to the address that its provider gave it.",
+        arguments=(Argument("HOST", "target"), Argument("OLD", "renumber_from"), Argument("NEW", "renumber_to")),
+        asks=True,
+        plans=True,
+    ),
+    Verb(
+        "retire",
+        "End the service of a host, or of everything leased from a provider.",
+        arguments=(Argument("HOST|PROVIDER…", "target", many=True),),
+        options=(
+            Option("--reason", "retire_reason", "For the record of former leases: vanished, too dear."),
+            Option(
+                "--give-up",
+                "retire_give_up",
+                "Wipe a host that answers even if its last events can't be fetched.",
+                type=bool,
             ),
         ),
         asks=True,
@@ -232,7 +289,7 @@ def run_playbook(verb: Verb, inventories: Sequence[str], values: Mapping[str, An
     variables = variables_of(verb, values)
     arguments = [
         *([f"--extra-vars={json.dumps(variables)}"] if variables else []),
-        *(["--check", "--diff"] if values.get("plan") else []),
+        *(["--check", "--diff"] if verb.plans and values.get("plan") else []),
         *extra,
     ]
     # What failed, and where the log is, is said by callback_plugins/strandline.py.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml as pyyaml
-from strandline_fleet.inventory.edit import FORMER, add_host, apply, check, difference, host_entry, retire_hosts
-from strandline_fleet.inventory.load import load
+from strandline_fleet.inventory.edit import add_host, apply, check, difference, host_entry, retire_hosts
+from strandline_fleet.inventory.load import FORMER, load
 
 from strandline_cli.errors import Refusal
 

@@ -12,6 +12,7 @@ import difflib
 import io
 import ipaddress
 import itertools
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -24,11 +25,10 @@ from ruamel.yaml.scalarfloat import ScalarFloat
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from strandline_fleet.errors import Refusal
-from strandline_fleet.inventory.load import load, yaml
+from strandline_fleet.inventory.load import FORMER, SETTINGS, load, yaml
 from strandline_fleet.inventory.model import Fleet, Host, Problem
 
-# The record of former leases, beside the provider files; not an inventory source, so that Ansible never sees it.
-FORMER = "former_leases.yml"
+PROVIDER_GROUP = re.compile(r"provider_[a-z0-9_]+")
 FORMER_HEAD = (
     "---\n# Leases that ended. History refers to these names and addresses; ./strandline retire writes here.\n"
 )
@@ -68,11 +68,13 @@ def host_entry(addresses: Iterable[str], place: Mapping[str, str], lease: Mappin
     )
 
 
-def _dump(tree: Any) -> str:
+def _dump(tree: Any, before: str = "") -> str:
+    """A tree as text. What stands above the `---` of the file as it was is not in the tree, and is put back."""
     out = io.StringIO()
     yaml().dump(tree, out)
     text = out.getvalue()
-    return text if text.startswith("---") else f"---\n{text}"
+    above = re.match(r"((?:#.*\n)+)---\n", before)
+    return (above[1] if above else "") + (text if text.startswith("---") else f"---\n{text}")
 
 
 def add_host(
@@ -86,20 +88,23 @@ def add_host(
     if name in taken:
         raise Refusal(f"{name} is already a host in {taken[name]}. Choose another name.")
     group = provider if provider.startswith("provider_") else f"provider_{provider}"
+    if not PROVIDER_GROUP.fullmatch(group):
+        raise Refusal(f"{provider!r} is no provider's short name. Use a-z, 0-9 and _, as its file is called: alder.")
     known = {each.group: each.file for each in fleet.providers}
     names = ", ".join(sorted(each.removeprefix("provider_") for each in known))
     if group in known:
         path = known[group]
-        tree = yaml().load(path.read_text(encoding="utf-8"))
+        before = path.read_text(encoding="utf-8")
+        tree = yaml().load(before)
         node = tree["sensors"]["children"][group]
         if node.get("hosts") is None:
             node["hosts"] = CommentedMap()
         node["hosts"][name] = entry
-        return {path: _dump(tree)}
+        return {path: _dump(tree, before)}
     if details is None:
         raise Refusal(
             f"There is no provider {provider!r} in {fleet.directory}/providers. Known are {names}; "
-            "for a new one give --provider-name."
+            "for a new one give its name in full: --provider-name (add_provider_name)."
         )
     path = fleet.directory / "providers" / f"{group.removeprefix('provider_')}.yml"
     body = {"vars": {"provider": dict(details)}, "hosts": CommentedMap({name: entry})}
@@ -117,12 +122,13 @@ def renumber_host(fleet: Fleet, host: Host, old: str, new: str) -> Texts:
             f"{host.name} has both {old} and {new} in {host.file}. If {old} is gone, remove it there, "
             f"then ./strandline site -i {fleet.directory}."
         )
-    tree = yaml().load(host.file.read_text(encoding="utf-8"))
+    before = host.file.read_text(encoding="utf-8")
+    tree = yaml().load(before)
     addresses = tree["sensors"]["children"][host.provider]["hosts"][host.name]["addresses"]
     for place, text in enumerate(addresses):
         if str(ipaddress.ip_address(str(text))) == old:
             addresses[place] = type(text)(new)
-    return {host.file: _dump(tree)}
+    return {host.file: _dump(tree, before)}
 
 
 def retire_hosts(fleet: Fleet, hosts: Iterable[Host], day: dt.date, reason: str) -> Texts:
@@ -136,7 +142,8 @@ def retire_hosts(fleet: Fleet, hosts: Iterable[Host], day: dt.date, reason: str)
     for host in hosts:
         by_file.setdefault(host.file, []).append(host)
     for path, leaving in by_file.items():
-        tree = yaml().load(path.read_text(encoding="utf-8"))
+        before = path.read_text(encoding="utf-8")
+        tree = yaml().load(before)
         children = tree["sensors"]["children"]
         for host in leaving:
             node = children[host.provider]
@@ -152,7 +159,8 @@ def retire_hosts(fleet: Fleet, hosts: Iterable[Host], day: dt.date, reason: str)
                 {
                     "provider": details.get("name", host.provider),
                     "group": host.provider.removeprefix("provider_"),
-                    "retired": day,
+                    # One object for several hosts would be written as a reference from one to the other.
+                    "retired": dt.date(day.year, day.month, day.day),
                     "reason": reason,
                     **entry,
                 }
@@ -160,20 +168,21 @@ def retire_hosts(fleet: Fleet, hosts: Iterable[Host], day: dt.date, reason: str)
             if not node["hosts"]:
                 former[key]["provider_details"] = details
                 children.pop(host.provider)
-        texts[path] = _dump(tree) if children else None
+        texts[path] = _dump(tree, before) if children else None
     texts[record_path] = FORMER_HEAD + _dump(record).removeprefix(FORMER_HEAD).removeprefix("---\n")
     return texts
 
 
 def check(fleet: Fleet, texts: Texts) -> tuple[Problem, ...]:
     """The mistakes that the inventory would have after applying, tried on a copy."""
+    settings = {name: fleet.settings[name] for name in SETTINGS if name in fleet.settings}
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch) / fleet.directory.name
         shutil.copytree(fleet.directory, copy, ignore=shutil.ignore_patterns("certificates"))
         apply({copy / path.relative_to(fleet.directory): text for path, text in texts.items()})
         return tuple(
             dataclasses.replace(problem, file=problem.file.replace(str(copy), str(fleet.directory)))
-            for problem in load(copy).errors
+            for problem in load(copy, settings=settings).errors
         )
 
 
@@ -195,6 +204,8 @@ def apply(texts: Texts) -> None:
         if text is not None:
             aside = path.with_name(f".{path.name}.new")
             aside.write_text(text, encoding="utf-8")
+            if path.exists():
+                shutil.copymode(path, aside)
             aside.replace(path)
     for path, text in texts.items():
         if text is None:

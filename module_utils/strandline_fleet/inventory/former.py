@@ -10,19 +10,24 @@ from pathlib import Path
 from ruamel.yaml.error import YAMLError
 
 from strandline_fleet.errors import Refusal
-from strandline_fleet.inventory.edit import FORMER
-from strandline_fleet.inventory.load import yaml
+from strandline_fleet.inventory.load import FORMER, yaml
 
 
 @dataclass(frozen=True)
 class FormerLease:
-    """A lease that ended: the host, its provider's name, the day, why, and what the provider's file was called."""
+    """A lease that ended: the host, its provider's name, the day, why, the provider's file, addresses."""
 
     host: str
     provider: str
     retired: dt.date
     reason: str
     group: str = ""
+    addresses: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The host's name. Where it was leased more than once, the record counts: `ams1 (2)`."""
+        return self.host.partition(" ")[0]
 
 
 def former_leases(inventory: Path) -> list[FormerLease]:
@@ -42,4 +47,12 @@ def _lease(host: str, entry: Mapping[str, object]) -> FormerLease:
     retired = entry["retired"]
     if not isinstance(retired, dt.date):
         raise ValueError(f"{host}: retired {retired!r} is no date")
-    return FormerLease(host, str(entry["provider"]), retired, str(entry.get("reason", "")), str(entry.get("group", "")))
+    addresses = entry.get("addresses")
+    return FormerLease(
+        host,
+        str(entry["provider"]),
+        retired,
+        str(entry.get("reason", "")),
+        str(entry.get("group", "")),
+        tuple(map(str, addresses)) if isinstance(addresses, list) else (),
+    )

@@ -25,6 +25,8 @@ from strandline_fleet.inventory.document import Document, Steps
 from strandline_fleet.inventory.model import EarlierPrice, Fleet, Host, Lease, Place, Problem, Provider, Severity
 from strandline_fleet.inventory.schema import Finding
 
+# The record of former leases, beside the provider files; not an inventory source, so that Ansible never sees it.
+FORMER = "former_leases.yml"
 SETTINGS = ("fleet_currency", "fleet_rates", "fleet_allowed_ranges")
 """Variables of all hosts by which provider files are checked."""
 CONNECTION_VARIABLES = (
@@ -378,7 +380,7 @@ def load(directory: Path, today: dt.date | None = None, settings: Mapping[str, A
                 of = path.relative_to(directory / folder).parts[0]
                 checker.variables_file(path, of_all=folder == "group_vars" and of.partition(".")[0] == "all")
     for path in _files(directory):
-        if path.suffix in YAML_FILES and path.name != "former_leases.yml":
+        if path.suffix in YAML_FILES and path.name != FORMER:
             checker.other_file(path)
     providers: list[Provider] = []
     files = list(_files(directory / "providers"))
@@ -388,7 +390,8 @@ def load(directory: Path, today: dt.date | None = None, settings: Mapping[str, A
         else:
             remedy = f"call it {path.stem}.yml, or move it elsewhere: Ansible reads every file here"
             checker.problems.append(Problem(str(path), 0, "", "", "is no provider's file by its name", remedy))
-    if not files:
+    # A fleet whose last provider has been retired has a record of it.
+    if not files and not (directory / FORMER).exists():
         checker.problems.append(Problem(str(directory), 0, "", "providers", "no provider file is in it", EXAMPLE))
     for group, same in itertools.groupby(sorted(providers, key=lambda each: each.group), key=lambda each: each.group):
         first, *others = same

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -84,13 +85,15 @@ def environment() -> dict[str, str]:
 
 
 def start(*arguments: str, output: Path | None = None, **variables: str) -> subprocess.Popen[str]:
-    """Start ./strandline as the leader of a group of processes, so that all of it can be killed at once.
+    """Start ./strandline; what it says goes to a pipe, or to a file. ``variables`` are added to its environment."""
+    return start_program([str(ROOT / "strandline"), *arguments], output, **variables)
 
-    What it says goes to a pipe, or to a file. ``variables`` are added to its environment.
-    """
+
+def start_program(argv: Sequence[str], output: Path | None = None, **variables: str) -> subprocess.Popen[str]:
+    """Start a program as the leader of a group of processes, so that all of it can be killed at once."""
     with output.open("w") if output else nullcontext(subprocess.PIPE) as where:
         return subprocess.Popen(
-            [str(ROOT / "strandline"), *arguments],
+            argv,
             cwd=ROOT, env=environment() | variables, stdin=subprocess.DEVNULL, stdout=where, stderr=subprocess.STDOUT,
             text=True, start_new_session=True,
         )  # fmt: skip
@@ -98,7 +101,7 @@ def start(*arguments: str, output: Path | None = None, **variables: str) -> subp
 
 def strandline(*arguments: str, **variables: str) -> tuple[int, str]:
     """Run ./strandline to its end; its exit status and what it said."""
-    process = start(*arguments, **variables)
+    process = start(*arguments, output=None, **variables)
     said, _ = process.communicate()
     return process.returncode, said
 
@@ -111,6 +114,16 @@ def playbook(name: str, *arguments: str) -> tuple[int, str]:
         check=False,
     )  # fmt: skip
     return done.returncode, done.stdout
+
+
+def play(verb: str, inventory: Path, **variables: object) -> tuple[int, str]:
+    """Run a verb's playbook without ./strandline; its exit status and what it said."""
+    said = json.dumps(variables)
+    process = start_program(
+        ["ansible-playbook", f"--inventory={inventory}", f"playbooks/{verb}.yml", f"--extra-vars={said}"]
+    )
+    output, _ = process.communicate()
+    return process.returncode, output
 
 
 def onboard(servers: Sequence[Server], *extra: str) -> list[str]:

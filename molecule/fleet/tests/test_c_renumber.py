@@ -11,6 +11,7 @@ import servers
 from servers import COLLECTOR, INVENTORY, ROOT, SENSOR2, sql
 
 NEW = "198.51.100.77"
+THIRD = "198.51.100.78"
 # As deep in the tree as the original: its paths are relative.
 COPY = ROOT / "build" / "molecule" / "fleet-renumbered"
 NUMBER = "SELECT id FROM strandline.sensor WHERE name = 'fleet-sensor2'"
@@ -34,7 +35,7 @@ def inventory() -> Iterator[Path]:
 
 def give(address: str) -> None:
     """What the provider does: another address in the old one's place."""
-    device = SENSOR2.inside("ip", "-o", "-4", "address", "show", "to", SENSOR2.address).split()[1]
+    device = SENSOR2.inside("ip", "-o", "-4", "address", "show", "to", "198.51.100.0/24").split()[1]
     SENSOR2.inside("ip", "address", "flush", "dev", device)
     SENSOR2.inside("ip", "address", "add", f"{address}/24", "dev", device)
     SENSOR2.inside("ip", "route", "add", "default", "via", "198.51.100.1")
@@ -45,6 +46,19 @@ def collector(*argv: str) -> str:
     return servers.Server(COLLECTOR, "").inside(*argv)
 
 
+def follow(inventory: Path, old: str, new: str, said: str) -> None:
+    """Everything knows the new address, and the old one no more."""
+    assert "All 6 marked events were found in the database." in said
+    provider = (inventory / "providers" / "alder.yml").read_text()
+    original = (INVENTORY / "providers" / "alder.yml").read_text()
+    assert provider == original.replace(SENSOR2.address, new)
+    assert events(sql(NUMBER), new) >= 6
+    assert {SENSOR2.address, new} <= set(collector("ls", RAW).split())
+    rules = collector("nft", "list", "table", "inet", "strandline")
+    assert new in rules
+    assert old not in rules
+
+
 def test_everything_follows_and_history_stays_joined(inventory: Path) -> None:
     sensor = sql(NUMBER)
     before = events(sensor, SENSOR2.address)
@@ -52,23 +66,44 @@ def test_everything_follows_and_history_stays_joined(inventory: Path) -> None:
     give(NEW)
     code, said = servers.strandline("renumber", "--yes", "-i", str(inventory), SENSOR2.name, SENSOR2.address, NEW)
     assert code == 0, said[-4000:]
-    assert said.count("✔ received") == 6, said
-    provider = (inventory / "providers" / "alder.yml").read_text()
-    original = (INVENTORY / "providers" / "alder.yml").read_text()
-    assert provider == original.replace(SENSOR2.address, NEW)
+    follow(inventory, SENSOR2.address, NEW, said)
     # One sensor, whose events have both addresses; the raw files of both stand side by side.
     assert sql(NUMBER) == sensor
     assert events(sensor, SENSOR2.address) == before
-    assert events(sensor, NEW) >= 6
-    assert {SENSOR2.address, NEW} <= set(collector("ls", RAW).split())
-    rules = collector("nft", "list", "table", "inet", "strandline")
-    assert NEW in rules
-    assert SENSOR2.address not in rules
+
+
+def test_ansible_alone_does_the_same(inventory: Path) -> None:
+    give(THIRD)
+    change = {"target": SENSOR2.name, "renumber_from": NEW, "renumber_to": THIRD}
+    code, said = servers.play("renumber", inventory, **change, confirm="yes")
+    assert code == 0, said[-4000:]
+    follow(inventory, NEW, THIRD, said)
 
 
 @pytest.mark.long
 def test_again_it_changes_nothing(inventory: Path) -> None:
-    again = ["renumber", "--yes", "-i", str(inventory), SENSOR2.name, SENSOR2.address, NEW]
+    again = ["renumber", "--yes", "-i", str(inventory), SENSOR2.name, NEW, THIRD]
     code, said = servers.strandline(*again, **servers.RECAP)
     assert code == 0, said[-4000:]
     assert set(servers.changed(said).values()) == {0}, said[-4000:]
+
+
+def test_add_writes_the_same_by_the_command_and_by_ansible_alone(inventory: Path) -> None:
+    lease = {"provider": "birch", "city": "Oslo", "country": "NO", "plan": "nano", "price": "2.50"}
+    lease |= {"currency": "USD", "period": "month", "renews": "2036-01-01"}
+    file = inventory / "providers" / "birch.yml"
+    before = file.read_text()
+    options = [f"--{name}={value}" for name, value in lease.items()]
+    code, said = servers.strandline(
+        *("add", "-i", str(inventory), "--yes", "--address=198.51.100.90", "--address=198.51.100.91"), *options, "osl1"
+    )
+    assert code == 0, said
+    by_command = file.read_text()
+    assert by_command != before
+    file.write_text(before)
+    variables = {f"add_{name}": value for name, value in lease.items()}
+    addresses = ["198.51.100.90", "198.51.100.91"]
+    code, said = servers.play("add", inventory, add_host="osl1", add_addresses=addresses, **variables, confirm="yes")
+    assert code == 0, said
+    assert file.read_text() == by_command
+    file.write_text(before)

@@ -1,4 +1,7 @@
-"""A provider is retired of which one host has vanished and one answers; the others' events go on without a gap."""
+"""A provider is retired of which one host has vanished and one answers; the others' events go on without a gap.
+
+The run is killed half way, and carried on by plain ansible-playbook; then another provider the other way round.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,25 @@ from dataclasses import dataclass
 import pytest
 import yaml
 from containers import Machine, poll
-from hosts import COLLECTOR, COLLECTORS, INVENTORY, SENSORS, TLS, Traffic, handshake, sql, start, strandline
+from hosts import (
+    COLLECTOR,
+    COLLECTORS,
+    INVENTORY,
+    SENSORS,
+    TLS,
+    Traffic,
+    handshake,
+    kill,
+    sql,
+    start,
+    start_playbook,
+    strandline,
+)
 
-VANISHED, ANSWERING = SENSORS[2], SENSORS[3]
+VANISHED, ANSWERING, LATER = SENSORS[2], SENSORS[3], SENSORS[4]
 OTHERS = [SENSORS[0], SENSORS[1], SENSORS[4]]
 WITHIN = 5.0  # seconds from the moment in which a collector withdraws its trust
+RECORD = INVENTORY / "former_leases.yml"
 RUNS = """SELECT s.name || ':' || count(*) FROM strandline.run r JOIN strandline.sensor s ON s.id = r.sensor_id
           WHERE r.high_n > 0 GROUP BY s.name ORDER BY 1"""
 
@@ -42,6 +59,9 @@ def retired() -> Retired:
         for file in ("key.pem", "cert.pem"):
             thief.file(f"/root/{host.name}/{file}").write_bytes(host.file(f"{TLS}/{file}").read_bytes())
     assert all(handshake(thief, f"/root/{h.name}/key.pem", f"/root/{h.name}/cert.pem") for h in (VANISHED, ANSWERING))
+    with Traffic("before", 20.0, [VANISHED]) as earlier:
+        time.sleep(2)
+    assert earlier.missing() == set()
     subprocess.run(["podman", "stop", "--time=0", VANISHED.name], check=True, capture_output=True)
     # An open connection that is the retired host's own.
     ANSWERING.check("cp", "-a", TLS, "/root/open")
@@ -63,7 +83,12 @@ def retired() -> Retired:
         time.sleep(5)
         assert opened.poll() is None
         began = time.time()
-        verb = start("retire", "-i", str(INVENTORY), "--yes", "--reason", "vanished", "birch")
+        # Killed when the first entry has moved and the collectors know of nothing yet.
+        killed = start("retire", "-i", str(INVENTORY), "--yes", "--reason", "vanished", "birch")
+        assert poll(lambda: RECORD.exists() or killed.poll() is not None, 60, 0.05)
+        assert killed.poll() is None, killed.communicate()[0]
+        print(kill(killed))
+        verb = start_playbook("retire", target="birch", retire_reason="vanished", confirm="yes")
         while verb.poll() is None:
             for name, certificate in pinned.items():
                 if name not in withdrawn and not certificate.exists():
@@ -129,7 +154,7 @@ def test_the_answering_host_is_wiped_and_can_still_be_entered(retired: Retired) 
 def test_the_inventory_has_them_in_the_record_of_former_leases(retired: Retired) -> None:
     assert retired
     assert not (INVENTORY / "providers" / "birch.yml").exists()
-    record = yaml.safe_load((INVENTORY / "former_leases.yml").read_text())["former_leases"]
+    record = yaml.safe_load(RECORD.read_text())["former_leases"]
     assert {name: entry["reason"] for name, entry in record.items()} == {
         VANISHED.name: "vanished",
         ANSWERING.name: "vanished",
@@ -167,4 +192,49 @@ def test_a_name_that_is_leased_again_is_in_service_from_its_first_new_run_on(ret
 
 def test_the_same_command_again_changes_nothing(retired: Retired) -> None:
     assert retired
+    before = {path: path.read_text() for path in INVENTORY.rglob("*.yml")}
     assert "done again" in strandline("retire", "-i", str(INVENTORY), "--yes", "birch")
+    assert {path: path.read_text() for path in INVENTORY.rglob("*.yml")} == before
+
+
+def test_the_plan_changes_nothing(retired: Retired) -> None:
+    assert retired
+    before = {path: path.read_text() for path in INVENTORY.rglob("*.yml")}
+    said = strandline("retire", "-i", str(INVENTORY), "--plan", "cedar")
+    assert "yes: is wiped" in said
+    assert "+  rot-sensor5:" in said
+    assert {path: path.read_text() for path in INVENTORY.rglob("*.yml")} == before
+    assert LATER.file(f"{TLS}/key.pem").exists()
+    for collector in COLLECTORS:
+        assert collector.file(f"{TLS}/sensors/{LATER.name}.pem").exists()
+
+
+def test_a_run_killed_while_it_wiped_a_host_is_carried_on_by_the_other_command(retired: Retired) -> None:
+    """Begun by plain ansible-playbook, ended by ./strandline: the same as in one go, with both collectors."""
+    assert retired
+    killed = start_playbook("retire", target=["cedar"], confirm="yes")
+    assert poll(lambda: not LATER.file("/var/spool/strandline").exists() or killed.poll() is not None, 300, 0.05)
+    assert killed.poll() is None, killed.communicate()[0]
+    print(kill(killed))
+    print(strandline("retire", "-i", str(INVENTORY), "--yes", "cedar"))
+    assert not LATER.file(TLS).exists()
+    assert not (INVENTORY / "providers" / "cedar.yml").exists()
+    assert LATER.name in yaml.safe_load(RECORD.read_text())["former_leases"]
+    assert sql(f"SELECT count(*) FROM strandline.sensor WHERE name = '{LATER.name}' AND retired_at IS NULL") == ["0"]  # noqa: S608
+    for collector in COLLECTORS:
+        assert not collector.file(f"{TLS}/sensors/{LATER.name}.pem").exists()
+        assert LATER.address not in collector.check("nft", "list", "table", "inet", "strandline")
+
+
+def test_a_collector_that_does_not_answer_is_named_and_the_next_run_completes_it(retired: Retired) -> None:
+    assert retired
+    second = COLLECTORS[1]
+    subprocess.run(["podman", "stop", "--time=0", second.name], check=True, capture_output=True)
+    try:
+        verb = start_playbook("retire", target="cedar", confirm="yes")
+        said, _ = verb.communicate()
+    finally:
+        second.power_on()
+    assert verb.returncode != 0, said
+    assert f"Incomplete: {second.name} did not follow" in " ".join(said.split())
+    assert "Incomplete" not in strandline("retire", "-i", str(INVENTORY), "--yes", "cedar")

@@ -1,1 +1,0 @@
-"""What an inventory says of the fleet: providers, leased hosts, their addresses, places and leases."""
