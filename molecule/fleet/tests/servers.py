@@ -7,7 +7,7 @@ import re
 import shlex
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +83,9 @@ def environment() -> dict[str, str]:
     return operators_environment() | {"ANSIBLE_SSH_CONTROL_PATH_DIR": str(control)}
 
 
-def start(*arguments: str, output: Path | None = None, **variables: str) -> subprocess.Popen[str]:
+def start(
+    *arguments: str, output: Path | None = None, variables: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
     """Start ./strandline as the leader of a group of processes, so that all of it can be killed at once.
 
     What it says goes to a pipe, or to a file. ``variables`` are added to its environment.
@@ -91,14 +93,14 @@ def start(*arguments: str, output: Path | None = None, **variables: str) -> subp
     with output.open("w") if output else nullcontext(subprocess.PIPE) as where:
         return subprocess.Popen(
             [str(ROOT / "strandline"), *arguments],
-            cwd=ROOT, env=environment() | variables, stdin=subprocess.DEVNULL, stdout=where, stderr=subprocess.STDOUT,
+            cwd=ROOT, env=environment() | dict(variables or {}), stdin=subprocess.DEVNULL, stdout=where, stderr=subprocess.STDOUT,
             text=True, start_new_session=True,
         )  # fmt: skip
 
 
 def strandline(*arguments: str, **variables: str) -> tuple[int, str]:
     """Run ./strandline to its end; its exit status and what it said."""
-    process = start(*arguments, **variables)
+    process = start(*arguments, variables=variables)
     said, _ = process.communicate()
     return process.returncode, said
 
