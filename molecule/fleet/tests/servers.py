@@ -93,7 +93,8 @@ def start(
     with output.open("w") if output else nullcontext(subprocess.PIPE) as where:
         return subprocess.Popen(
             [str(ROOT / "strandline"), *arguments],
-            cwd=ROOT, env=environment() | dict(variables or {}), stdin=subprocess.DEVNULL, stdout=where, stderr=subprocess.STDOUT,
+            cwd=ROOT, env=environment() | dict(variables or {}), stdin=subprocess.DEVNULL, stdout=where,
+            stderr=subprocess.STDOUT,
             text=True, start_new_session=True,
         )  # fmt: skip
 
