@@ -17,7 +17,7 @@ from strandline_cli.bench import ingest
 from strandline_cli.demo import down, up
 from strandline_cli.errors import Refusal, StepFailed
 from strandline_cli.fleet import canary, commands, onboard, renumber, retire, rotate, upgrade, verify
-from strandline_cli.images import base, derived
+from strandline_cli.images import base, derived, packages
 from strandline_cli.progress import Progress
 from strandline_cli.testing import run as tests
 from strandline_cli.testing import scenarios
@@ -91,6 +91,7 @@ def run(arguments: tuple[str, ...]) -> None:
         base_image = base.ensure(step)
         derived.ensure_scanner(step, base_image)
         derived.ensure_vps(step, base_image)
+        packages.ensure(step, base_image)
     sys.exit(subprocess.run(arguments, check=False).returncode)
 
 
