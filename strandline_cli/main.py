@@ -15,7 +15,7 @@ from strandline_cli import doctor as doctor_
 from strandline_cli.bench import ingest
 from strandline_cli.demo import down, up
 from strandline_cli.errors import Refusal, StepFailed
-from strandline_cli.images import base, derived
+from strandline_cli.images import base, derived, packages
 from strandline_cli.progress import Progress
 from strandline_cli.testing import run as tests
 from strandline_cli.testing import scenarios
@@ -93,6 +93,7 @@ def run(arguments: tuple[str, ...]) -> None:
             base_image = base.ensure(step)
             derived.ensure_scanner(step, base_image)
             derived.ensure_vps(step, base_image)
+            packages.ensure(step, base_image)
     sys.exit(environment.call(arguments))
 
 

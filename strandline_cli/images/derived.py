@@ -5,7 +5,9 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from strandline_cli import paths, podman
 from strandline_cli.progress import Step
@@ -15,11 +17,15 @@ VPS = paths.ROOT / "strandline_cli" / "images" / "vps"
 BROWSER = paths.ROOT / "strandline_cli" / "images" / "browser"
 PDBTOOL = paths.ROOT / "strandline_cli" / "images" / "pdbtool"
 IGNORED = paths.ROOT / "strandline_cli" / "images" / "containerignore"
+NO_ARGUMENTS: Mapping[str, str] = MappingProxyType({})
 
 
-def digest(directory: Path, base: str) -> str:
-    """Return a hash of the base image's name and of each file's name, mode and content; tools' caches don't count."""
-    state = hashlib.sha256(base.encode())
+def digest(directory: Path, base: str, arguments: Mapping[str, str] = NO_ARGUMENTS) -> str:
+    """Return a hash of the base image's name, the build arguments and the files; tools' caches don't count.
+
+    Of each file its name, mode and content.
+    """
+    state = hashlib.sha256("\0".join([base, *(f"{name}={value}" for name, value in arguments.items())]).encode())
     for path in sorted(directory.rglob("*")):
         name = path.relative_to(directory)
         if path.is_file() and not any(part == "__pycache__" or part.startswith(".") for part in name.parts):
@@ -28,16 +34,17 @@ def digest(directory: Path, base: str) -> str:
     return state.hexdigest()[:12]
 
 
-def ensure(step: Step, name: str, directory: Path, base: str) -> str:
+def ensure(step: Step, name: str, directory: Path, base: str, arguments: Mapping[str, str] = NO_ARGUMENTS) -> str:
     """Return the full name of the image strandline-<name>, building it when its inputs have changed."""
     repository = f"localhost/strandline-{name}"
-    full = f"{repository}:{digest(directory, base)}"
+    full = f"{repository}:{digest(directory, base, arguments)}"
     with (paths.cache() / "image.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not podman.image_exists(full):
             options: list[str | Path] = [
                 "--build-arg",
                 f"BASE={base}",
+                *(f"--build-arg={argument}={value}" for argument, value in arguments.items()),
                 "--pull=never",
                 "--ignorefile",
                 IGNORED,

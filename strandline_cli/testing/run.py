@@ -13,7 +13,7 @@ from pathlib import Path
 
 from strandline_cli import checks, paths, podman, ready
 from strandline_cli.errors import StepFailed
-from strandline_cli.images import base, derived
+from strandline_cli.images import base, derived, packages
 from strandline_cli.progress import Progress, Step
 from strandline_cli.testing import browser, junit, lint, patterndb, scenarios
 from strandline_cli.testing.junit import Counts
@@ -80,6 +80,7 @@ def prepare(progress: Progress, *, scanner: bool) -> None:
         if scanner:
             derived.ensure_scanner(step, base_image)
             derived.ensure_vps(step, base_image)
+            packages.ensure(step, base_image)
 
 
 def code(account: Account, tier: str) -> None:

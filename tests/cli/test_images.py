@@ -95,6 +95,14 @@ def test_a_derived_image_follows_each_input(tmp_path: Path) -> None:
     assert derived.digest(tmp_path, "base:1") != changed
 
 
+def test_a_derived_image_follows_its_arguments(tmp_path: Path) -> None:
+    first = derived.digest(tmp_path, "base:1", {"PACKAGES": "chrony"})
+    assert first not in (
+        derived.digest(tmp_path, "base:1"),
+        derived.digest(tmp_path, "base:1", {"PACKAGES": "nftables"}),
+    )
+
+
 def test_what_tools_leave_behind_does_not_count(tmp_path: Path) -> None:
     (tmp_path / "Containerfile").write_text("ARG BASE\n")
     first = derived.digest(tmp_path, "base:1")

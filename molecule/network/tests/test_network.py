@@ -48,6 +48,24 @@ def test_check_mode_shows_no_difference() -> None:
     assert set(recap.values()) == {"0"}, tasks
 
 
+def test_the_images_lacked_no_package_of_debian(inventory: Inventory) -> None:
+    """Where a host starts from an image with Debian's packages, the roles had only ours to install; elsewhere, all."""
+    for machine in inventory.members("sensors"):
+        installed = set(re.findall(r" install (\S+):", machine.check("cat", "/var/log/dpkg.log")))
+        assert installed == {"strandline-openssh", "strandline-bind-plugin"}, machine.name
+    for machine in inventory.members("collectors"):
+        assert not machine.run("cat", "/var/log/dpkg.log").stdout, machine.name
+    for machine in inventory.members("publishers"):
+        assert {"nginx", "chrony"} <= set(re.findall(r" install (\S+):", machine.check("cat", "/var/log/dpkg.log")))
+
+
+def test_hosts_share_no_secret(inventory: Inventory) -> None:
+    """What packages make at their installation is each host's own, although the hosts start from the same image."""
+    for path in ("/etc/ssh/ssh_host_ed25519_key.pub", "/etc/bind/rndc.key", "/etc/machine-id"):
+        seen = [text for one in inventory.members("sensors") if (text := one.check("cat", path))]
+        assert len(set(seen)) == len(inventory.members("sensors")), path
+
+
 # --- ports ---
 
 
