@@ -98,8 +98,12 @@ def role_name(entry: str | Mapping[str, Any]) -> str:
 
 def roles_of(group: str, playbook: Path = SITE) -> list[str]:
     """Return the roles that a playbook's plays give to a group's hosts, in their order."""
-    plays = [play for play in read(playbook) if re.search(rf"\b{group}\b", str(play.get("hosts", "")))]
-    return [role_name(entry) for play in plays for entry in play.get("roles", [])]
+    found = []
+    for play in read(playbook):
+        named = re.findall(r"\b(sensors|collectors|publishers|builders)\b", str(play.get("hosts", "")))
+        if not named or group in named:  # a play that names no group is for every host
+            found += [role_name(entry) for entry in play.get("roles", [])]
+    return found
 
 
 def of_group(group: str) -> Packages:

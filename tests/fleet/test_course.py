@@ -6,8 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
-from tests.fleet.local_fleet import CANARY, GROUPS, PROGRAM, LocalFleet, failing, noted
+from local_fleet import CANARY, GROUPS, PROGRAM, LocalFleet, failing, noted
 
 ALL = [host for members in GROUPS.values() for host in members]
 ROTATE = "rotate_certificates"

@@ -77,7 +77,7 @@ def test_over_udp(name: str) -> None:
 def over_tcp(data: bytes, size: int) -> list[Record]:
     """The events of one connection, in segments of this size."""
     stream = StreamSession(answerer(), FLOW)
-    events = []
+    events: list[Record] = []
     for at in range(0, len(data), size):
         step = stream.feed(data[at : at + size])
         events += step.events
