@@ -28,6 +28,21 @@ PACKAGES = (
 APT_ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}
 
 
+INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
+INOTIFY_INSTANCES = 1024
+"""Each systemd takes several, and one more container than fits ends at once (inotify(7)); Debian allows 128."""
+
+
+def allow_containers(step: Step, setting: Path = INOTIFY) -> None:
+    """Raise the kernel's limit on inotify instances until the next reboot, where it is too low for our containers."""
+    try:
+        if int(setting.read_text()) < INOTIFY_INSTANCES:
+            setting.write_text(f"{INOTIFY_INSTANCES}\n")
+            step.say(f"fs.inotify.max_user_instances is {INOTIFY_INSTANCES} until the next reboot.")
+    except (OSError, ValueError):
+        step.say("fs.inotify.max_user_instances can't be raised; many containers at once may not start.")
+
+
 def os_release(path: Path = Path("/etc/os-release")) -> dict[str, str]:
     """Return the fields of os-release(5); empty where there is none."""
     try:

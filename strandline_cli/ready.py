@@ -10,5 +10,6 @@ def for_containers(progress: Progress) -> None:
     """Install what is missing. Raises StepFailed."""
     with progress.step("packages", "Install what this machine lacks") as step:
         host.install_packages(step)
+        host.allow_containers(step)
     with progress.step("collections", "Unpack Ansible's collections") as step:
         galaxy.ensure(step)

@@ -16,6 +16,7 @@ from typing import Any
 
 import jinja2
 import yaml
+from strandline_fleet.targets import FUNCTIONS
 
 from strandline_cli import paths
 from strandline_cli.errors import StepFailed
@@ -101,7 +102,8 @@ def roles_of(group: str, playbook: Path = SITE) -> list[str]:
     found = []
     for play in read(playbook):
         named = re.findall(r"\b(sensors|collectors|publishers|builders)\b", str(play.get("hosts", "")))
-        if not named or group in named:  # a play that names no group is for every host
+        # A play that names no group is for every leased host.
+        if group in named or (not named and group in FUNCTIONS):
             found += [role_name(entry) for entry in play.get("roles", [])]
     return found
 
