@@ -60,6 +60,9 @@ ACCEPTS_PER_TURN = 64
 DATAGRAMS_PER_TURN = 64
 """How much one socket may do before the others have their turn."""
 
+GROWTH = 8
+"""Batches of datagrams that must be whole before larger ones are tried."""
+
 RECEIVE_SIZE = 4096
 """Bytes read at once from a connection."""
 
@@ -194,15 +197,17 @@ class DatagramServer:
         self._port = DatagramPort(sock)
         self._kernel_drops = 0
         self._batch = 1
+        self._growth = GROWTH
         loop.watch(sock, READABLE, self._readable)
 
     def _readable(self) -> None:
-        # As many as there were the last time, twice as many when these were not all: asking once more than needed costs
-        # as much as half an event.
+        # As many as there were the last time, and now and then twice as many: to ask for one that is not there costs as
+        # much as a part of an event.
         for taken in range(self._batch):
             datagram = self._port.receive()
             if datagram is None:
                 self._batch = max(1, taken)
+                self._growth = GROWTH
                 break
             try:
                 events, answer = self._handle(datagram, self._loop.clock())
@@ -214,7 +219,9 @@ class DatagramServer:
             if answer is not None:
                 self._port.reply(datagram, answer)
         else:
-            self._batch = min(2 * self._batch, DATAGRAMS_PER_TURN)
+            self._growth -= 1
+            if self._growth <= 0:
+                self._batch = min(2 * self._batch, DATAGRAMS_PER_TURN)
         new = (self._port.kernel_drops - self._kernel_drops) & 0xFFFFFFFF
         if new:
             self._kernel_drops = self._port.kernel_drops

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 BACKLOG_MAX = 1024 * 1024
 """Bytes of events that may wait."""
 
-RETRY = 0.1
+RETRY = 0.02
 """Seconds between two tries while events wait."""
 
 YIELD = 0.2
@@ -58,6 +58,7 @@ class EventWriter:
     def write(self, happened: event.Event, flow: event.Flow) -> None:
         """Send the event, stamped with the present time."""
         message = event.datagram(event.render(happened, flow), self._wall(), self._program, self._pid)
+        self._flush()
         if not self._waiting and self._send(message):
             return
         if self._waiting_bytes + len(message) > BACKLOG_MAX:

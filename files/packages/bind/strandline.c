@@ -1,14 +1,17 @@
 /*
- * Strandline's part of named: one event for each DNS message that arrives, and no reply over UDP that is larger than
- * what asked for it.
+ * Strandline's part of named: one event for each DNS message that arrives and for each TCP connection that ends without
+ * a whole one, and no reply over UDP that is larger than what asked for it.
  *
- * named loads this object twice, and both times it is the same one: as LD_PRELOAD, so that the two functions below
- * stand before libns' and libisc's own, and as a plugin of each view through named's plugin API (ns/hooks.h).
+ * named loads this object twice, and both times it is the same one: as LD_PRELOAD, so that the functions below stand
+ * before libns', libisc's and libuv's own, and as a plugin of each view through named's plugin API (ns/hooks.h).
  *
  *   ns_client_request   libns gets each datagram and each complete TCP message here, before anything is thrown away.
  *                       The plugin API's first hook, NS_QUERY_SETUP, comes later: it never sees AXFR, NOTIFY, UPDATE, other
  *                       opcodes, classes without a view and malformed messages.
  *   isc_nm_send         each reply passes here, from every branch of named, error replies without any hook included.
+ *   uv_accept, uv_read_start, uv_close, uv_tcp_close_reset
+ *                       libisc's way to TCP (libuv's public interface): here pass the connections and bytes of which
+ *                       libns never hears, because no whole message comes of them.
  *   NS_QUERY_SETUP      tells whether the query carried a valid server cookie (RFC 7873): the sender owns its address.
  *
  * The layout of named's structures is not stable between releases, hence the package's exact dependency on bind9.
@@ -16,7 +19,10 @@
 #include <dlfcn.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include <uv.h>
 
 #include <isc/buffer.h>
 #include <isc/mem.h>
@@ -35,6 +41,7 @@
 
 #include "dns_message.h"
 #include "strandline_event.h"
+#include "tcp_stream.h"
 
 #define PROGRAM		"strandline-dns"	/* files/catalogue/events.yml */
 #define QNAME_CAP	1024			/* likewise: a name is never cut */
@@ -45,11 +52,27 @@
 typedef void request_function(isc_nmhandle_t *, isc_result_t, isc_region_t *, void *);
 typedef void send_function(isc_nmhandle_t *, isc_region_t *, isc_nm_cb_t, void *);
 
+/* TCP connections are found by their handle: as many lists as this. */
+#define BUCKETS		256
+
+typedef int accept_function(uv_stream_t *, uv_stream_t *);
+typedef int read_start_function(uv_stream_t *, uv_alloc_cb, uv_read_cb);
+typedef void close_function(uv_handle_t *, uv_close_cb);
+typedef int close_reset_function(uv_tcp_t *, uv_close_cb);
+
+EXPORTED accept_function	uv_accept;
+EXPORTED read_start_function	uv_read_start;
+EXPORTED close_function		uv_close;
+EXPORTED close_reset_function	uv_tcp_close_reset;
 EXPORTED request_function	ns_client_request;
 EXPORTED send_function		isc_nm_send;
 
 static request_function	*next_request;
 static send_function	*next_send;
+static accept_function	*next_accept;
+static read_start_function *next_read_start;
+static close_function	*next_close;
+static close_reset_function *next_close_reset;
 
 /* One writer for each of named's threads: no lock. */
 static _Thread_local struct strandline_writer	writer;
@@ -69,6 +92,10 @@ find_next(void)
 	/* POSIX lets dlsym's result become a pointer to a function; ISO C wants it copied. */
 	*(void **)&next_request = dlsym(RTLD_NEXT, "ns_client_request");
 	*(void **)&next_send = dlsym(RTLD_NEXT, "isc_nm_send");
+	*(void **)&next_accept = dlsym(RTLD_NEXT, "uv_accept");
+	*(void **)&next_read_start = dlsym(RTLD_NEXT, "uv_read_start");
+	*(void **)&next_close = dlsym(RTLD_NEXT, "uv_close");
+	*(void **)&next_close_reset = dlsym(RTLD_NEXT, "uv_tcp_close_reset");
 }
 
 /* named's stderr is the journal. The writer calls this at most once a minute. */
@@ -154,6 +181,117 @@ add_message(struct strandline_event *event, const struct dns_request *request, c
 	add_question(event, request);
 	add_qname(event, request);
 	strandline_event_value(event, "data", data, request->length, DATA_CAP);
+}
+
+/* A TCP connection of a client, from uv_accept to uv_close. named bounds their number (tcp-clients). */
+struct connection {
+	struct connection	*next;
+	const uv_handle_t	*handle;
+	uv_read_cb		 read;		/* libisc's */
+	struct sockaddr_storage	 source, destination;
+	struct tcp_stream	 stream;
+};
+
+/* A handle belongs to one loop, and a loop to one thread: no lock. */
+static _Thread_local struct connection *connections[BUCKETS];
+
+static struct connection **
+find_connection(const uv_handle_t *handle)
+{
+	struct connection **place = &connections[((uintptr_t)handle >> 6) % BUCKETS];
+
+	while (*place != NULL && (*place)->handle != handle)
+		place = &(*place)->next;
+	return place;
+}
+
+/* In libuv's place: a client is there. */
+int
+uv_accept(uv_stream_t *server, uv_stream_t *client)
+{
+	int result = next_accept(server, client), size;
+	struct connection **place, *connection;
+
+	if (result != 0 || client->type != UV_TCP)
+		return result;
+	place = find_connection((uv_handle_t *)client);
+	/* Without memory a connection goes unnoticed; named itself will hardly serve it. */
+	if (*place != NULL || (connection = calloc(1, sizeof(*connection))) == NULL)
+		return result;
+	connection->handle = (uv_handle_t *)client;
+	size = sizeof(connection->source);
+	if (uv_tcp_getpeername((uv_tcp_t *)client, (struct sockaddr *)&connection->source, &size) != 0)
+		memset(&connection->source, 0, sizeof(connection->source));
+	size = sizeof(connection->destination);
+	if (uv_tcp_getsockname((uv_tcp_t *)client, (struct sockaddr *)&connection->destination, &size) != 0)
+		memset(&connection->destination, 0, sizeof(connection->destination));
+	*place = connection;
+	return result;
+}
+
+static void
+on_read(uv_stream_t *client, ssize_t length, const uv_buf_t *buffer)
+{
+	struct connection *connection = *find_connection((uv_handle_t *)client);
+
+	if (connection == NULL)
+		return;
+	if (length > 0)
+		tcp_stream_take(&connection->stream, (const uint8_t *)buffer->base, (size_t)length);
+	connection->read(client, length, buffer);
+}
+
+/* In libuv's place: what libisc reads from a client passes by on_read. */
+int
+uv_read_start(uv_stream_t *client, uv_alloc_cb allocate, uv_read_cb read)
+{
+	struct connection *connection = *find_connection((uv_handle_t *)client);
+
+	if (connection == NULL)
+		return next_read_start(client, allocate, read);
+	connection->read = read;
+	return next_read_start(client, allocate, on_read);
+}
+
+/* The connection ends: its event, if no message of it has one. */
+static void
+forget_connection(const uv_handle_t *handle)
+{
+	static const struct dns_request nothing;
+	struct connection **place = find_connection(handle), *connection = *place;
+	struct strandline_event event;
+
+	if (connection == NULL)
+		return;
+	*place = connection->next;
+	if (tcp_stream_owes(&connection->stream)) {
+		strandline_event_begin(&event, "dns.message", (struct sockaddr *)&connection->source,
+		    (struct sockaddr *)&connection->destination, "tcp");
+		strandline_event_token(&event, "verified", "yes");
+		strandline_event_token(&event, "reason", "unfinished");
+		strandline_event_token(&event, "id", NULL);
+		strandline_event_token(&event, "opcode", NULL);
+		add_question(&event, &nothing);
+		add_qname(&event, &nothing);
+		strandline_event_value(&event, "data", connection->stream.kept, connection->stream.unfinished, DATA_CAP);
+		send_event(&event);
+	}
+	free(connection);
+}
+
+void
+uv_close(uv_handle_t *handle, uv_close_cb done)
+{
+	if (handle->type == UV_TCP)
+		forget_connection(handle);
+	next_close(handle, done);
+}
+
+int
+uv_tcp_close_reset(uv_tcp_t *client, uv_close_cb done)
+{
+	forget_connection((uv_handle_t *)client);
+	return next_close_reset(client, done);
 }
 
 /* In libns' place: writes the event of each message around named's own handling of it. */
@@ -249,7 +387,9 @@ plugin_register(const char *parameters, const void *cfg, const char *file, unsig
 	UNUSED(actx);
 	/* Half a sensor is worse than none: it would look as if nobody came, and could be used against others. */
 	if (dlsym(RTLD_DEFAULT, "ns_client_request") != (void *)ns_client_request ||
-	    dlsym(RTLD_DEFAULT, "isc_nm_send") != (void *)isc_nm_send || next_request == NULL || next_send == NULL) {
+	    dlsym(RTLD_DEFAULT, "isc_nm_send") != (void *)isc_nm_send ||
+	    dlsym(RTLD_DEFAULT, "uv_accept") != (void *)uv_accept || next_request == NULL || next_send == NULL ||
+	    next_accept == NULL || next_read_start == NULL || next_close == NULL || next_close_reset == NULL) {
 		fprintf(stderr, "strandline: %s:%lu: named must be started with this plugin as LD_PRELOAD\n", file, line);
 		return ISC_R_FAILURE;
 	}

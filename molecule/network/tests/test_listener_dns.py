@@ -291,6 +291,28 @@ def test_tcp(client: Client) -> None:
     assert (event["reason"], event["verified"], event["data"]) == ("short", "yes", '"a"')
 
 
+UNFINISHED = {
+    "a mere connect": (b"", '""'),
+    "HTTP": (b"GET / HTTP/1.1\r\n\r\n", r'"GET / HTTP/1.1\x0d\x0a\x0d\x0a"'),
+    "TLS": (bytes.fromhex("1603010200010001fc0303"), r'"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"'),
+    "half a message": (b"\x00\x21" + header(), r'"\x00!\x124\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00"'),
+}
+
+
+def test_every_connection_leaves_a_trace(client: Client) -> None:
+    """Also one of which no message comes; and one that had its message has no second event."""
+    address = client.sensor.addresses[0]
+    told = client.send([{"proto": "tcp", "hex": sent.hex()} for sent, _ in UNFINISHED.values()], address)
+    for one, (_, data) in zip(told, UNFINISHED.values(), strict=True):
+        (event,) = client.events(one, address, "tcp")
+        expected = message("unfinished", verified="yes", id="-", opcode="-", qtype="-", qname='""', data=data)
+        assert said(event, expected) == expected
+    asked = header() + question(EXAMPLE)
+    framed = struct.pack("!H", len(asked)) + asked
+    (told_half,) = client.send([{"proto": "tcp", "hex": (framed + framed[:9]).hex()}], address)
+    assert [e.get("reason") for e in client.events(told_half, address, "tcp", 2)] == [None, "unfinished"]
+
+
 def test_a_cookie_proves_the_address(client: Client) -> None:
     """The server's cookie, had over TCP, proves its owner over UDP, and nobody else."""
     address = client.sensor.addresses[0]
