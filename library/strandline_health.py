@@ -25,9 +25,14 @@ description:
   - Changes nothing. A part that can't be measured says so under C(error) and leaves the others alone.
 options:
   certificate:
-    description: The host's own certificate (PEM).
+    description: The host's own certificate (PEM). Needed for the part of that name.
     type: path
-    required: true
+  parts:
+    description: What to measure.
+    type: list
+    elements: str
+    choices: [clock, certificate, disks, memory, updates, ports]
+    default: [clock, certificate, disks, memory, updates, ports]
   paths:
     description: Directories whose file systems are measured; those on one file system are measured once.
     type: list
@@ -63,12 +68,13 @@ updates:
   type: dict
   returned: always
 ports:
-  description: Each socket that others can reach, with port, protocol, address and program.
+  description: Each socket that others can reach, with port, protocol, address, program, its unit and Debian package.
   type: dict
   returned: always
 """
 
 LISTEN, UNCONNECTED = "0A", "07"  # states of TCP and UDP sockets, proc_pid_net(5)
+PARTS = ("clock", "certificate", "disks", "memory", "updates", "ports")
 Part = dict[str, Any]
 
 
@@ -186,30 +192,81 @@ def target(link: Path) -> str:
         return ""
 
 
-def owners(proc: Path) -> dict[str, str]:
-    """The program of each socket, by inode. systemd opens sockets for others and keeps them."""
-    found: dict[str, str] = {}
+INIT = "/usr/lib/systemd/systemd"
+
+
+def owners(proc: Path) -> dict[str, tuple[str, str]]:
+    """The program and the unit of each socket, by inode. systemd opens sockets for others and keeps them."""
+    found: dict[str, tuple[str, str]] = {}
     for descriptors in proc.glob("[0-9]*/fd"):
-        program = target(descriptors.parent / "exe")
+        program = target(descriptors.parent / "exe").removesuffix(" (deleted)")
         try:
             links = [target(link) for link in descriptors.iterdir()]
+            unit = unit_of((descriptors.parent / "cgroup").read_text())
         except OSError:  # it ended meanwhile
             continue
         for link in links:
-            if link.startswith("socket:[") and found.get(link[8:-1]) in (None, "/usr/lib/systemd/systemd"):
-                found[link[8:-1]] = program
+            if link.startswith("socket:[") and found.get(link[8:-1], ("", ""))[0] in ("", INIT):
+                found[link[8:-1]] = (program, unit)
     return found
 
 
-def ports(proc: Path) -> Part:
-    """Everything that waits for others, with the program behind it."""
+def unit_of(cgroup: str) -> str:
+    """The service that a process belongs to, by its /proc/PID/cgroup (cgroups(7)); nothing for a session's."""
+    for line in cgroup.splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers in ("", "name=systemd") and (found := re.findall(r"[^/]+\.service", path)):
+            return str(found[-1])
+    return ""
+
+
+def activated(units: str) -> dict[tuple[int, str], str]:
+    """Which service systemd starts for a socket, by port and protocol.
+
+    Reads `systemctl show --property=Id,Listen,Triggers '*.socket'`: a paragraph for each unit.
+    """
+    found = {}
+    for paragraph in units.split("\n\n"):
+        triggers = re.search(r"(?m)^Triggers=(\S+)", paragraph)
+        for port, kind in re.findall(r"(?m)^Listen=(?:\[\S+\]|[\d.]+):(\d+) \((Stream|Datagram)\)$", paragraph):
+            if triggers:
+                found[int(port), "tcp" if kind == "Stream" else "udp"] = triggers[1]
+    return found
+
+
+def packages(programs: Iterable[str]) -> dict[str, str]:
+    """The Debian package of each program, as far as dpkg knows it. A path below /usr may stand there without /usr."""
+    paths = sorted({path for program in programs if program for path in (program, program.removeprefix("/usr"))})
+    if not paths:
+        return {}
+    found = subprocess.run(["dpkg-query", "--search", *paths], capture_output=True, text=True, check=False, timeout=60)
+    lines = [line.rsplit(": ", 1) for line in found.stdout.splitlines() if ": " in line]
+    names = {path: package.split(",")[0].split(":")[0] for package, path in lines if " " not in package}
+    return {program: names.get(program) or names.get(program.removeprefix("/usr"), "") for program in programs}
+
+
+def reachable(proc: Path) -> list[Part]:
+    """Everything that waits for others, with the program and the unit behind it."""
     programs = owners(proc)
     found = []
     for name in ("tcp", "tcp6", "udp", "udp6"):
         table = proc / "net" / name
         for socket, inode in sockets(table.read_text(), name.removesuffix("6")) if table.exists() else ():
-            found.append({**socket, "program": programs.get(inode, "")})
-    return {"sockets": found}
+            program, unit = programs.get(inode, ("", ""))
+            found.append({**socket, "program": program, "unit": unit})
+    return found
+
+
+def ports(proc: Path) -> Part:
+    """Everything that waits for others, with program, unit and Debian package."""
+    found = reachable(proc)
+    waiting = [each for each in found if each["program"] == INIT]
+    if waiting:
+        services = activated(run("systemctl", "show", "--property=Id,Listen,Triggers", "*.socket"))
+        for each in waiting:
+            each["unit"] = services.get((each["port"], each["proto"]), "")
+    named = packages({each["program"] for each in found})
+    return {"sockets": [{**each, "package": named.get(each["program"], "")} for each in found]}
 
 
 def pending() -> Part:
@@ -234,11 +291,18 @@ def measured(parts: dict[str, Callable[[], Part]]) -> dict[str, Part]:
     return result
 
 
-def parts(path: Path, directories: Sequence[str]) -> dict[str, Callable[[], Part]]:
+def needed(path: Path | None) -> Path:
+    """The certificate's path. Raises Unmeasured when none was given."""
+    if path is None:
+        raise Unmeasured("no certificate was named")
+    return path
+
+
+def parts(path: Path | None, directories: Sequence[str]) -> dict[str, Callable[[], Part]]:
     """What is measured, and how."""
     return {
         "clock": lambda: clock(run("/usr/bin/chronyc", "-c", "-n", "sources")),
-        "certificate": lambda: certificate(path),
+        "certificate": lambda: certificate(needed(path)),
         "disks": lambda: disks(directories),
         "memory": lambda: memory(Path("/proc/meminfo").read_text()),
         "updates": pending,
@@ -251,7 +315,8 @@ def main() -> None:
     """Ansible's entry point."""
     module = AnsibleModule(
         argument_spec={
-            "certificate": {"type": "path", "required": True},
+            "certificate": {"type": "path"},
+            "parts": {"type": "list", "elements": "str", "choices": list(PARTS), "default": list(PARTS)},
             "paths": {
                 "type": "list",
                 "elements": "path",
@@ -260,7 +325,10 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    module.exit_json(changed=False, **measured(parts(Path(module.params["certificate"]), module.params["paths"])))
+    certificate = module.params["certificate"]
+    measures = parts(Path(certificate) if certificate else None, module.params["paths"])
+    wanted = {name: measure for name, measure in measures.items() if name in (*module.params["parts"], "time")}
+    module.exit_json(changed=False, **measured(wanted))
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ def run(arguments: tuple[str, ...]) -> None:
         with progress.step("images", "Build the images that hosts start from") as step:
             base_image = base.ensure(step)
             derived.ensure_scanner(step, base_image)
-            derived.ensure_vps(step, base_image)
+            derived.ensure_troubled(step, derived.ensure_vps(step, base_image))
             packages.ensure(step, base_image)
     sys.exit(environment.call(arguments))
 

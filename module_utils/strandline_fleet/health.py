@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-HOST_CHECKS = ("clock", "certificate", "disk", "memory", "updates", "ports")
+from strandline_fleet.listening import strange_programs
+
+HOST_CHECKS = ("clock", "certificate", "disk", "memory", "updates", "ports", "owners")
 SENSOR_CHECKS = ("last event", "canary")
 SHOWN = 160  # characters of a host's text
 LISTED = 4  # names in a cell
@@ -178,11 +180,28 @@ def ports(part: Mapping[str, Any], limits: Mapping[str, Any], _now: float) -> Fi
         f"{port}/{proto}" + (f" ({found[port, proto]})" if found[port, proto] else "")
         for port, proto in sorted(found.keys() - wanted - tolerated)
     ]
-    figures = {"missing": missing, "extra": extra}
-    wrong = ([f"nothing listens on {some(missing)}"] if missing else []) + (
-        [f"should not listen: {some(extra)}"] if extra else []
+    strange = [escaped(each) for each in strange_programs(part, limits["listening"])]
+    figures = {"missing": missing, "extra": extra, "strange": strange}
+    wrong = (
+        strange
+        + ([f"nothing listens on {some(missing)}"] if missing else [])
+        + ([f"should not listen: {some(extra)}"] if extra else [])
     )
     return Finding(not wrong, "; ".join(wrong) or f"{len(wanted)} as they should be", figures)
+
+
+def owners(part: Mapping[str, Any], _limits: Mapping[str, Any], _now: float) -> Finding:
+    """What else governs firewall, sshd, accounts or addresses and may shut out the operator at the next boot."""
+    if part.get("failed"):
+        raise Strange(part.get("msg", "the search for other owners failed"))
+    found = [escaped(each["name"], 60) for each in part["disable"]]
+    refused = [escaped(each["name"], 60) for each in part["refuse"]]
+    wrong = [f"{some(found)}: ./strandline site disables it under guard"] if found else []
+    wrong += [escaped(each["says"], 2 * SHOWN) for each in part["refuse"]]
+    if part["loaded"] is not True:
+        wrong.append("the rules are not loaded, or will not be at boot: systemctl status nftables on the host")
+    figures = {"others": found + refused}
+    return Finding(not wrong, "; ".join(wrong) or "none", figures)
 
 
 def last_event(last: float | None, limits: Mapping[str, Any], now: float) -> Finding:
@@ -205,6 +224,7 @@ JUDGES: Mapping[str, tuple[str, Judge]] = {
     "memory": ("memory", memory),
     "updates": ("updates", updates),
     "ports": ("ports", ports),
+    "owners": ("owners", owners),
 }
 
 

@@ -14,6 +14,7 @@ from strandline_cli.progress import Step
 
 SCANNER = paths.ROOT / "files" / "demo" / "scanner"
 VPS = paths.ROOT / "strandline_cli" / "images" / "vps"
+TROUBLED = paths.ROOT / "strandline_cli" / "images" / "troubled"
 BROWSER = paths.ROOT / "strandline_cli" / "images" / "browser"
 PDBTOOL = paths.ROOT / "strandline_cli" / "images" / "pdbtool"
 IGNORED = paths.ROOT / "strandline_cli" / "images" / "containerignore"
@@ -69,4 +70,11 @@ def ensure_vps(step: Step, base: str) -> str:
     """Return the name of the image of a freshly leased server, for the inventories that start from it too."""
     full = ensure(step, "vps", VPS, base)
     os.environ["STRANDLINE_VPS_IMAGE_TAG"] = full
+    return full
+
+
+def ensure_troubled(step: Step, vps: str) -> str:
+    """Return the name of the image of a server that comes with programs of its own, for inventories too."""
+    full = ensure(step, "troubled", TROUBLED, vps)
+    os.environ["STRANDLINE_TROUBLED_IMAGE_TAG"] = full
     return full

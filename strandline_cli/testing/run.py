@@ -79,7 +79,7 @@ def prepare(progress: Progress, *, scanner: bool) -> None:
         base_image = base.ensure(step)
         if scanner:
             derived.ensure_scanner(step, base_image)
-            derived.ensure_vps(step, base_image)
+            derived.ensure_troubled(step, derived.ensure_vps(step, base_image))
             packages.ensure(step, base_image)
 
 

@@ -27,12 +27,12 @@ LIMITS = {
     "security_updates": 0,
     "package_lists_hours": 24,
     "silent_hours": 24,
-    "listening": [{"port": 22, "proto": "tcp"}, {"port": 53, "proto": "udp"}],
+    "listening": [{"port": 22, "proto": "tcp"}, {"port": 53, "proto": "udp", "unit": "named.service"}],
     "tolerated": [{"port": 68, "proto": "udp"}],
 }
 LISTENING = [
     {"port": 22, "proto": "tcp", "address": "0.0.0.0", "program": "/usr/lib/strandline/openssh/sshd"},
-    {"port": 53, "proto": "udp", "address": "198.51.100.21", "program": "/usr/sbin/named"},
+    {"port": 53, "proto": "udp", "address": "198.51.100.21", "program": "/usr/sbin/named", "unit": "named.service"},
     {"port": 68, "proto": "udp", "address": "0.0.0.0", "program": "/usr/sbin/dhclient"},
 ]
 GOOD: dict[str, Any] = {
@@ -42,6 +42,7 @@ GOOD: dict[str, Any] = {
     "memory": {"total": 256 * 2**20, "available": 128 * 2**20},
     "updates": {"packages": ["tzdata"], "security": [], "lists_age": 3600.0, "reboot": ""},
     "ports": {"sockets": LISTENING},
+    "owners": {"disable": [], "refuse": [], "loaded": True},
 }
 
 
@@ -59,6 +60,7 @@ def test_a_good_host_has_nothing_wrong() -> None:
         "memory": "50% left",
         "updates": "1 wait",
         "ports": "2 as they should be",
+        "owners": "none",
     }
     assert all(finding.ok for finding in findings.values())
 

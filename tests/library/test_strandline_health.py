@@ -87,16 +87,56 @@ def test_only_what_others_can_reach_listens(tmp_path: Path) -> None:
     (tmp_path / "net").mkdir()
     (tmp_path / "net" / "tcp").write_text(TCP)
     (tmp_path / "net" / "udp6").write_text(UDP6)
-    for pid, program, inode in (("1", "/usr/lib/systemd/systemd", 101), ("70", "/usr/sbin/sshd", 101)):
+    for pid, program, inode, cgroup in (
+        ("1", "/usr/lib/systemd/systemd", 101, "0::/init.scope\n"),
+        ("70", "/usr/sbin/sshd (deleted)", 101, "0::/system.slice/ssh.service\n"),
+    ):
         (tmp_path / pid / "fd").mkdir(parents=True)
         (tmp_path / pid / "exe").symlink_to(program)
+        (tmp_path / pid / "cgroup").write_text(cgroup)
         (tmp_path / pid / "fd" / "3").symlink_to(f"socket:[{inode}]")
-    assert health.ports(tmp_path) == {
-        "sockets": [
-            {"proto": "tcp", "port": 22, "address": "0.0.0.0", "program": "/usr/sbin/sshd"},
-            {"proto": "udp", "port": 53, "address": "::", "program": ""},
-            {"proto": "udp", "port": 68, "address": "198.51.100.21", "program": ""},
-        ]
+    assert health.reachable(tmp_path) == [
+        {"proto": "tcp", "port": 22, "address": "0.0.0.0", "program": "/usr/sbin/sshd", "unit": "ssh.service"},
+        {"proto": "udp", "port": 53, "address": "::", "program": "", "unit": ""},
+        {"proto": "udp", "port": 68, "address": "198.51.100.21", "program": "", "unit": ""},
+    ]
+
+
+def test_a_socket_that_systemd_keeps_belongs_to_what_it_starts() -> None:
+    said = """\
+Id=strandline-sip.socket
+Listen=[::]:5060 (Stream)
+Listen=0.0.0.0:5060 (Datagram)
+Triggers=strandline-sip.service
+
+Id=dbus.socket
+Listen=/run/dbus/system_bus_socket (Stream)
+Triggers=dbus.service
+
+Id=sshd-vsock.socket
+Listen=vsock::22 (Stream)
+Triggers=sshd@.service
+"""
+    assert health.activated(said) == {
+        (5060, "tcp"): "strandline-sip.service",
+        (5060, "udp"): "strandline-sip.service",
+    }
+
+
+def test_a_program_that_really_listens_has_its_unit_and_package() -> None:
+    """This very process is no unit's; its interpreter is Debian's, or nobody's that dpkg knows."""
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        port = server.getsockname()[1]
+        (mine,) = [each for each in health.ports(Path("/proc"))["sockets"] if each["port"] == port]
+    assert mine["program"] == str(Path("/proc/self/exe").resolve())
+    assert mine["package"] == health.packages([mine["program"]])[mine["program"]]
+
+
+def test_the_package_of_a_program() -> None:
+    assert health.packages(["/usr/bin/env", "/no/such/program", ""]) == {
+        "/usr/bin/env": "coreutils",
+        "/no/such/program": "",
+        "": "",
     }
 
 

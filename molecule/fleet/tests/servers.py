@@ -66,6 +66,12 @@ SENSOR1 = Server("fleet-sensor1", "198.51.100.21")
 SENSOR2 = Server("fleet-sensor2", "198.51.100.22")
 UNLUCKY = Server("fleet-sensor3", "198.51.100.33")
 ALL = [SENSOR1, SENSOR2, UNLUCKY]
+# They come with something of their own: see ../inventory/providers/cedar.yml.
+UFW = Server("fleet-ufw", "198.51.100.41")
+FIREWALLD = Server("fleet-firewalld", "198.51.100.42")
+CLOUD = Server("fleet-cloud", "198.51.100.43")
+DNSMASQ = Server("fleet-dnsmasq", "198.51.100.44")
+PROXY = Server("fleet-proxy", "198.51.100.45")
 
 
 def askpass() -> Path:
