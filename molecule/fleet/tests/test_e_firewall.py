@@ -121,7 +121,7 @@ def test_leases_are_renewed_over_both_families(lan: Network) -> None:
     SERVER.inside("rm", "-f", "/run/dnsmasq-test.log")
     log = dhcp_server(lan)
     own = "/run/dhcpcd-test.log"
-    # It sets parameters of its card, which a container may not; here, in a namespace of its own, they can be opened for it.
+    # It sets parameters of its card, which a container may not unless /proc/sys is opened for it.
     ask = f"umount /proc/sys; exec dhcpcd --nobackground --noarp --nohook resolv.conf --ia_na eth0 >{own} 2>&1"
     client = lan.host.start("sh", "-c", ask)
     try:
