@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from listener_harness import Record, record, sip
-from strandline_listeners.event import Flow
+from strandline_listeners.event import Event, Flow
 from strandline_listeners.limits import TokenBuckets
 from strandline_listeners.notices import Notices
 from strandline_listeners.sip.answer import Persona
@@ -77,7 +77,7 @@ def test_over_udp(name: str) -> None:
 def over_tcp(data: bytes, size: int) -> list[Record]:
     """The events of one connection, in segments of this size."""
     stream = StreamSession(answerer(), FLOW)
-    events = []
+    events: list[Event] = []
     for at in range(0, len(data), size):
         step = stream.feed(data[at : at + size])
         events += step.events

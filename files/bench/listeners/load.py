@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 
 PATIENCE = 10.0
 """Seconds that an answer may take."""
@@ -117,7 +118,7 @@ def sink(path: str) -> int:
                     return events
 
 
-MODES = {"sip": sip, "vnc": vnc, "sink": sink}
+MODES: dict[str, Callable[..., int]] = {"sip": sip, "vnc": vnc, "sink": sink}
 
 if __name__ == "__main__":
     print(MODES[sys.argv[1]](*sys.argv[2:]), flush=True)
