@@ -286,7 +286,7 @@ def measure(progress: Progress, requests: int, sessions: int, rounds: int, rate:
                     one, pss = ours(load, count, rate, place, step.log)
                     idle["vnc" if load == "vnc" else "sip"] = pss
                     other = theirs(load, count, rate, server, place)
-                    # What a busy machine's kernel drops counts for neither side; what was read must be both.
+                    # A busy machine's kernel drops datagrams, which counts for neither side; what was read is both.
                     step.check(
                         one.events == one.answers > 0,
                         f"of {count} our listener logged {one.events} and answered {one.answers}",

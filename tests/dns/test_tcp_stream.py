@@ -37,7 +37,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     """The compiled source."""
     built = tmp_path_factory.mktemp("tcp_stream") / "tcp_stream.so"
     flags = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-o", str(built)]
-    subprocess.run([CC or "cc", *flags, BIND / "tcp_stream.c"], check=True)
+    subprocess.run([CC or "cc", *flags, str(BIND / "tcp_stream.c")], check=True)
     loaded = ctypes.CDLL(str(built))
     loaded.tcp_stream_owes.restype = ctypes.c_bool
     loaded.tcp_stream_take.argtypes = [ctypes.POINTER(Stream), ctypes.c_char_p, ctypes.c_size_t]
