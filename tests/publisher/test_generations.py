@@ -170,10 +170,14 @@ from publisher_fakes import END, FakeSource
 from strandline_publisher import publish, window
 settings, source = pickle.loads(Path({pickled!r}).read_bytes())
 countdown = itertools.count(1)  # next() is one step, whichever thread takes it
+renames = []
 def killing(name):
     real = getattr(os, name)
     def call(*arguments, **options):
-        mine = next(countdown) == {kill}
+        number = next(countdown)
+        mine = number == {kill}
+        if name in ("rename", "replace", "symlink"):
+            renames.append(number)
         if mine and {before}:
             os.kill(os.getpid(), signal.SIGKILL)
         try:
@@ -186,7 +190,7 @@ for name in ("rename", "replace", "symlink", "link", "unlink", "fsync", "mkdir",
     killing(name)
 end = END + timedelta(hours={hours})
 publish.run(settings, source, window.ending_at(end), now=end + timedelta(minutes=3))
-print("finished", next(countdown) - 1)
+print("finished", next(countdown) - 1, *renames)
 """
 
 
@@ -222,12 +226,10 @@ def test_killed_at_every_change_of_the_disk_the_site_is_the_old_or_the_new_one(
     shutil.copytree(few.webroot, saved, symlinks=True)
     dry = program(tmp_path, few, source, kill=10**6)
     assert "finished" in dry.stdout, dry.stderr
-    calls = int(dry.stdout.split()[1])
-    assert calls > 40
+    calls, *renames = (int(number) for number in dry.stdout.split()[1:])
+    assert len(renames) >= 4, "the generation's, the new link's, the switch, the history's"
     seen = set()
-    # The last dozen calls hold the renames and the switch: each of them. Of the files before, some.
-    late = range(calls - 13, calls + 1)
-    for kill in [*range(1, calls - 13, 25), *late] if before else late[4:]:
+    for kill in sorted({*range(1, calls, 25 if before else 60), *renames, calls}):
         shutil.rmtree(few.webroot)
         shutil.copytree(saved, few.webroot, symlinks=True)
         done = program(tmp_path, few, source, kill=kill, before=before)
