@@ -13,6 +13,7 @@ from strandline_cli.progress import Step
 SCANNER = paths.ROOT / "files" / "demo" / "scanner"
 VPS = paths.ROOT / "strandline_cli" / "images" / "vps"
 BROWSER = paths.ROOT / "strandline_cli" / "images" / "browser"
+DATABASE = paths.ROOT / "strandline_cli" / "images" / "database"
 PDBTOOL = paths.ROOT / "strandline_cli" / "images" / "pdbtool"
 IGNORED = paths.ROOT / "strandline_cli" / "images" / "containerignore"
 
