@@ -142,13 +142,14 @@ def configuration(top: Path, database: Database) -> Path:
     subprocess.run(
         ["minisign", "-G", "-W", "-p", top / "key.pub", "-s", top / "key.key"], check=True, stdout=subprocess.DEVNULL
     )
+    (top / "never.txt").write_text("203.0.113.1  # nobody\n", encoding="ascii")
     settings = {
         "network": {
             "name": "Bench", "tagline": "a bench", "contact": "feeds@example.org", "url": "https://feeds.example.org/",
             "licence": "CC BY 4.0", "removal": "Write.",
         },
         "feeds": str(top / "feeds.yml"), "asn_table": str(top / "asn.tsv"), "webroot": str(top / "www"),
-        "state": str(top / "state"), "never_publish": str(FILES / "publisher/never-publish.txt"),
+        "state": str(top / "state"), "never_publish": str(top / "never.txt"),
         "guard": {"unproven": "publish"}, "signing_key": str(top / "key.key"),
         "database": {"host": str(database.top), "dbname": "strandline", "user": "strandline_publisher"},
     }  # fmt: skip
