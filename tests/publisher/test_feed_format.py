@@ -75,7 +75,7 @@ def test_header_and_footer(feeds: dict[str, str]) -> None:
         assert not any("|" in line for line in lines[64:70]), "Yeti would take it for data"
         assert not lines[70].startswith("#")
         count = len(readers.data_lines(text))
-        assert lines[-5:] == ["#", "# Statistics", "#        ASNs: 8", f"#   Addresses: {count}", ""]
+        assert lines[-5:] == ["#", "# Statistics", "#        ASNs: 9", f"#   Addresses: {count}", ""]
         assert max(len(line) for line in lines[:70]) <= 100
     assert "# ASN  |  ASname  |  ipaddr  |  lastseen  |  category\n" in feeds["dnsrd.txt"]
     assert "# ASN  |  ASname  |  ipaddr  |  firstseen  |  lastseen  |  category\n" in feeds["proto41.txt"]
@@ -111,6 +111,7 @@ def test_readers_take_every_line(everyday: config.Config, feeds: dict[str, str])
         columns = 6 if name == "proto41.txt" else 5
         assert readers.maltrail(text) == addresses
         assert readers.dotted_quads(text) == addresses
+        assert readers.without_comments(text) == addresses
         for skip in (64, 66, 68):
             assert [fields[2] for fields in readers.yeti(text, skip=skip, columns=columns)] == addresses
 

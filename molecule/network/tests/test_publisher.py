@@ -93,6 +93,7 @@ def test_other_readers_take_every_line(texts: dict[str, str]) -> None:
         found = addresses(text)
         assert readers.maltrail(text) == found
         assert readers.dotted_quads(text) == found
+        assert readers.without_comments(text) == found
         for skip in (64, 66, 68):
             assert [fields[2] for fields in readers.yeti(text, skip=skip)] == found
 
