@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import http.client
 import ipaddress
+import json
 import os
 import re
 import ssl
 import subprocess
 import time
+import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,7 @@ from ansible.module_utils.basic import AnsibleModule
 DOCUMENTATION = r"""
 ---
 module: strandline_health
-short_description: Measure a host's clock, certificate, disks, memory, pending updates and listening ports
+short_description: Measure a host's clock, certificate, disks, memory, updates, listening ports and published site
 description:
   - Changes nothing. A part that can't be measured says so under C(error) and leaves the others alone.
 options:
@@ -31,8 +34,8 @@ options:
     description: What to measure.
     type: list
     elements: str
-    choices: [clock, certificate, disks, memory, updates, ports]
-    default: [clock, certificate, disks, memory, updates, ports]
+    choices: [clock, certificate, disks, memory, updates, ports, publisher]
+    default: [clock, certificate, disks, memory, updates, ports, publisher]
   paths:
     description: Directories whose file systems are measured; those on one file system are measured once.
     type: list
@@ -67,6 +70,12 @@ updates:
   description: Pending packages, those of them that Debian's security archive brings, and why a reboot is due.
   type: dict
   returned: always
+publisher:
+  description:
+    - What the site says of itself, and whether its files are what it says.
+    - Times are seconds since 1970; C(tls_ends) is null without TLS.
+  type: dict
+  returned: on a publisher
 ports:
   description: Each socket that others can reach, with port, protocol, address, program, its unit and Debian package.
   type: dict
@@ -74,7 +83,9 @@ ports:
 """
 
 LISTEN, UNCONNECTED = "0A", "07"  # states of TCP and UDP sockets, proc_pid_net(5)
-PARTS = ("clock", "certificate", "disks", "memory", "updates", "ports")
+PARTS = ("clock", "certificate", "disks", "memory", "updates", "ports", "publisher")
+PUBLISHER = Path("/etc/strandline/publisher.yml")
+SECONDS, WEB_BYTES = 20, 256 << 20  # that the site may take for an answer, and that one may have
 Part = dict[str, Any]
 
 
@@ -82,11 +93,13 @@ class Unmeasured(Exception):
     """A part can't be measured; the message says why."""
 
 
-def run(*argv: str) -> str:
-    """What a command prints. Raises Unmeasured when it fails or takes longer than a minute."""
+def run(*argv: str, given: str = "") -> str:
+    """What a command prints when it is given a text. Raises Unmeasured when it fails or takes longer than a minute."""
     environment = {**os.environ, "LC_ALL": "C.UTF-8"}
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, check=False, env=environment, timeout=60)
+        done = subprocess.run(
+            argv, input=given, capture_output=True, text=True, check=False, env=environment, timeout=60
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Unmeasured(f"{argv[0]}: {error}") from error
     if done.returncode != 0:
@@ -269,6 +282,85 @@ def ports(proc: Path) -> Part:
     return {"sockets": [{**each, "package": named.get(each["program"], "")} for each in found]}
 
 
+class Site:
+    """The publisher's own site as its readers have it, asked here. Raises OSError, HTTPException, Unmeasured."""
+
+    def __init__(self, port: int = 80, tls_port: int = 443) -> None:
+        self.tls_port = tls_port
+        self.connection: http.client.HTTPConnection = http.client.HTTPConnection("localhost", port, timeout=SECONDS)
+        self.headers: dict[str, str] = {}
+        self.certificate = b""
+
+    def get(self, path: str) -> bytes:
+        """The body behind a path; a site that sends its readers to HTTPS is followed there once."""
+        self.connection.request("GET", path, headers=self.headers)
+        answer = self.connection.getresponse()
+        body = answer.read(WEB_BYTES)
+        if answer.status == 301 and not self.certificate:
+            name = urllib.parse.urlsplit(answer.getheader("Location", "")).hostname or ""
+            # Whether strangers trust the certificate is not the question here; when it ends is.
+            context = ssl.create_default_context()
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+            self.connection.close()
+            secure = http.client.HTTPSConnection("localhost", self.tls_port, timeout=SECONDS, context=context)
+            secure.connect()
+            if isinstance(secure.sock, ssl.SSLSocket):
+                self.certificate = secure.sock.getpeercert(binary_form=True) or b""
+            self.connection, self.headers = secure, {"Host": name}
+            return self.get(path)
+        if answer.status != 200:
+            raise Unmeasured(f"the site answers {answer.status} to {path}")
+        return body
+
+
+def publisher(site: Site) -> Part:
+    """What the site says of its feeds, and whether each file of its list is what it says."""
+    try:
+        document = json.loads(site.get("/feeds.json"))
+        wrong = []
+        for feed in document["feeds"]:
+            for file in feed["files"]:
+                if hashlib.sha256(site.get(file["url"])).hexdigest() != file["sha256"]:
+                    wrong.append(str(file["name"]))
+        found = {
+            "generated": iso_seconds(document["generated"]),
+            "stale_after": iso_seconds(document["stale_after"]),
+            "problems": [str(problem) for problem in document["problems"]],
+            "kept": [str(feed["category"]) for feed in document["feeds"] if feed["status"] == "kept"],
+            "wrong_sums": wrong,
+            "tls_ends": None,
+        }
+    except (http.client.HTTPException, TypeError) as error:
+        raise Unmeasured(f"the site's list can't be read ({type(error).__name__}: {error})") from error
+    if site.certificate:
+        pem = ssl.DER_cert_to_PEM_cert(site.certificate)
+        ends = run("/usr/bin/openssl", "x509", "-noout", "-enddate", given=pem)
+        ends = ends.strip().removeprefix("notAfter=")
+        found["tls_ends"] = ssl.cert_time_to_seconds(ends)
+    return found
+
+
+def iso_seconds(text: str) -> float:
+    """A time of feeds.json as seconds since 1970."""
+    return dt.datetime.fromisoformat(text).timestamp()
+
+
+def publisher_problems(part: Part, now: float, tls_days: float = 14) -> list[str]:
+    """What is wrong with a publisher, by what was measured of it (`publisher`); `now` in seconds since 1970."""
+    wrong = []
+    if now > part["stale_after"]:
+        wrong.append(f"the site is {(now - part['generated']) / 3600:.0f} h old")
+    if part["wrong_sums"]:
+        wrong.append(f"served files differ from the list: {', '.join(part['wrong_sums'][:4])}")
+    if part["kept"] and not part["problems"]:
+        wrong.append(f"not renewed: {', '.join(part['kept'][:4])}")
+    wrong += part["problems"][:4]
+    if part["tls_ends"] is not None and part["tls_ends"] - now < tls_days * 86400:
+        wrong.append(f"the site's TLS certificate ends in {(part['tls_ends'] - now) / 86400:.0f} days")
+    return wrong
+
+
 def pending() -> Part:
     """Updates, and whether a reboot is due."""
     simulated = run("/usr/bin/apt-get", "--simulate", "--with-new-pkgs", "upgrade")
@@ -300,7 +392,7 @@ def needed(path: Path | None) -> Path:
 
 def parts(path: Path | None, directories: Sequence[str]) -> dict[str, Callable[[], Part]]:
     """What is measured, and how."""
-    return {
+    found: dict[str, Callable[[], Part]] = {
         "clock": lambda: clock(run("/usr/bin/chronyc", "-c", "-n", "sources")),
         "certificate": lambda: certificate(needed(path)),
         "disks": lambda: disks(directories),
@@ -309,6 +401,9 @@ def parts(path: Path | None, directories: Sequence[str]) -> dict[str, Callable[[
         "ports": lambda: ports(Path("/proc")),
         "time": lambda: {"now": dt.datetime.now(dt.UTC).isoformat()},
     }
+    if PUBLISHER.exists():
+        found["publisher"] = lambda: publisher(Site())
+    return found
 
 
 def main() -> None:

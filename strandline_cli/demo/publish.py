@@ -9,7 +9,7 @@ from strandline_cli.demo.network import Network
 from strandline_cli.progress import Step
 
 UNIT = "strandline-publisher.service"
-WEBROOT = "/var/www/strandline"
+WEBROOT = "/var/www/strandline/current/."  # what the link to the newest generation leads to
 
 
 def run(step: Step, net: Network) -> None:

@@ -16,6 +16,7 @@ SCANNER = paths.ROOT / "files" / "demo" / "scanner"
 VPS = paths.ROOT / "strandline_cli" / "images" / "vps"
 TROUBLED = paths.ROOT / "strandline_cli" / "images" / "troubled"
 BROWSER = paths.ROOT / "strandline_cli" / "images" / "browser"
+DATABASE = paths.ROOT / "strandline_cli" / "images" / "database"
 PDBTOOL = paths.ROOT / "strandline_cli" / "images" / "pdbtool"
 IGNORED = paths.ROOT / "strandline_cli" / "images" / "containerignore"
 NO_ARGUMENTS: Mapping[str, str] = MappingProxyType({})

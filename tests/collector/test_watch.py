@@ -24,6 +24,7 @@ from strandline_collector.watch.settings import Limits, Mail, Webhook
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=30)
 MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
 LIMITS = Limits()
 
 
@@ -75,6 +76,33 @@ def world() -> World:
     made = World()
     assert made.round(made.fleet()) == []
     return made
+
+
+@pytest.mark.parametrize(
+    ("said", "state", "words"),
+    [
+        (judge.Publisher("pub1", NOW, NOW + HOUR), "ok", ""),
+        (judge.Publisher("pub1", NOW, None), "ok", ""),
+        (judge.Publisher("pub1", NOW, NOW + HOUR, ("dnsrd: 3 rows", "x")), "failing", "dnsrd: 3 rows (and 1 more)"),
+        (judge.Publisher("pub1", NOW, NOW - MINUTE, ("no event has come for 30 hours",)), "stale", "no event has come"),
+        (judge.Publisher("pub1", NOW - 5 * HOUR, NOW - HOUR), "stale", "held until 2026-11-25 11:00 UTC"),
+        (judge.Publisher("pub1", NOW - 5 * HOUR, None), "silent", "has not run since 2026-11-25 07:00 UTC"),
+    ],
+)
+def test_a_publisher_is_told_of_like_a_sensor(said: judge.Publisher, state: str, words: str) -> None:
+    """Once when it fails or falls silent, once when it is well again."""
+    known: dict[str, Known] = {}
+    told: list[Told] = []
+    for minute, one in enumerate((said, said, judge.Publisher("pub1", NOW + HOUR, NOW + 3 * HOUR))):
+        now = NOW + minute * MINUTE
+        found = judge.publishers(now, [one])
+        known, news = judge.step(now, LIMITS, known, found, collector="col1", judged=True)
+        told += news
+    assert [(one.subject, one.state) for one in told] == (
+        [] if state == "ok" else [("publisher pub1", state), ("publisher pub1", "ok")]
+    )
+    if told:
+        assert words in told[0].text
 
 
 def test_a_silent_sensor_is_told_once_and_once_when_it_is_back(world: World) -> None:

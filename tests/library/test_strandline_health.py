@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import http.server
+import json
 import os
 import socket
-from collections.abc import Callable
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -165,3 +173,93 @@ def test_a_part_that_fails_leaves_the_others_alone() -> None:
         {"clock": fails(health.Unmeasured("no chrony")), "disks": dict, "memory": fails(KeyError("x"))}
     )
     assert said == {"clock": {"error": "no chrony"}, "disks": {}, "memory": {"error": "'x'"}}
+
+
+class Published(http.server.BaseHTTPRequestHandler):
+    """A publisher's site with one file."""
+
+    files: ClassVar[dict[str, bytes]] = {}
+    elsewhere = ""
+
+    def do_GET(self) -> None:
+        """Serve a file, or send the reader elsewhere."""
+        body = self.files.get(self.path, b"")
+        self.send_response(301 if self.elsewhere else 200 if body else 404)
+        if self.elsewhere:
+            self.send_header("Location", self.elsewhere)
+            body = b""
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextlib.contextmanager
+def serving(files: dict[str, bytes], *, elsewhere: str = "", tls: Path | None = None) -> Iterator[int]:
+    """A site on the loopback; its port."""
+    handler = type("Site", (Published,), {"files": files, "elsewhere": elsewhere})
+    with http.server.ThreadingHTTPServer(("localhost", 0), handler) as server:
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(tls)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+
+
+def published(content: bytes = b"a feed", **changes: Any) -> dict[str, bytes]:
+    """feeds.json and a file."""
+    file = {"name": "x.txt", "url": "/2026/11/25/03/x.txt", "sha256": hashlib.sha256(b"a feed").hexdigest()}
+    document = {
+        "generated": "2026-11-25T03:03:00Z", "stale_after": "2026-11-25T06:04:00Z", "problems": [],
+        "feeds": [
+            {"category": "x", "status": "published", "files": [file]}, {"category": "y", "status": "none", "files": []},
+        ],
+        **changes,
+    }  # fmt: skip
+    return {"/feeds.json": json.dumps(document).encode(), "/2026/11/25/03/x.txt": content}
+
+
+@pytest.mark.parametrize(
+    ("files", "hours", "words"),
+    [
+        (published(), 1, []),
+        (published(), 30, ["the site is 30 h old"]),
+        (published(b"another feed"), 1, ["served files differ from the list: x.txt"]),
+        (published(problems=["no event has come for 30 hours"]), 1, ["no event has come for 30 hours"]),
+        (published(feeds=[{"category": "x", "status": "kept", "files": []}]), 1, ["not renewed: x"]),
+    ],
+)
+def test_a_publisher_is_judged_by_what_its_readers_get(files: dict[str, bytes], hours: int, words: list[str]) -> None:
+    with serving(files) as port:
+        part = health.publisher(health.Site(port))
+    assert health.publisher_problems(part, health.iso_seconds("2026-11-25T03:03:00Z") + hours * 3600) == words
+
+
+def test_a_publisher_with_tls_says_when_its_certificate_ends(tmp_path: Path) -> None:
+    make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "10"]
+    subprocess.run(
+        [*make, "-subj", "/CN=feeds.example.org", "-keyout", tmp_path / "key", "-out", tmp_path / "cert"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    (tmp_path / "both").write_bytes((tmp_path / "key").read_bytes() + (tmp_path / "cert").read_bytes())
+    with (
+        serving(published(), tls=tmp_path / "both") as secure,
+        serving({}, elsewhere="https://feeds.example.org/feeds.json") as plain,
+    ):
+        part = health.publisher(health.Site(plain, secure))
+    assert abs(part["tls_ends"] - time.time() - 10 * 86400) < 300
+    part["stale_after"] = part["generated"] = time.time()
+    assert health.publisher_problems(part, time.time() - 1) == ["the site's TLS certificate ends in 10 days"]
+
+
+def test_a_publisher_that_serves_nothing_is_not_measured() -> None:
+    for files in ({}, {"/feeds.json": b"[]"}, {"/feeds.json": b"{"}, {"/feeds.json": published()["/feeds.json"]}):
+        with serving(files) as port:
+            found = health.measured({"publisher": lambda port=port: health.publisher(health.Site(port))})  # type: ignore[misc]
+        assert "error" in found["publisher"]

@@ -11,6 +11,12 @@ def data_lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
+def without_comments(text: str) -> list[str]:
+    """Addresses as scripts take them that strip whatever follows a `#`, and then the third field."""
+    lines = (line.partition("#")[0] for line in text.splitlines())
+    return [line.split("|")[2].strip() for line in lines if line.count("|") >= 4]
+
+
 def maltrail(text: str) -> list[str]:
     """trails/feeds/dataplane.py: the check word in either spelling, the third field of lines with a dot and a pipe."""
     if "Dataplane.org" not in text or "DataPlane.org" not in text:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from strandline_publisher import window
-from strandline_publisher.source import Row
+from strandline_publisher.source import Condition, Take
+
+Row = tuple[str, str, str, int, int]
 
 ROOT = Path(__file__).parents[2]
 END = datetime(2026, 11, 25, 3, tzinfo=UTC)
@@ -23,6 +26,7 @@ AS_TABLE = (
     "198.18.4.0\t198.18.4.255\t14\tZZ\t  |  |  \n"
     "198.18.5.0\t198.18.5.255\t15\tZZ\t\n"
     "198.18.6.0\t198.18.6.255\t16\tZZ\t網路 \u041f\u0415\u0422\u041b\u042f\n"
+    "198.18.8.0\t198.18.8.127\t17\tZZ\tNR#17 # NET 1234.5.6.7 1.2.3.4567\n"
     "198.18.7.0\t198.18.7.255\t0\tNone\tNot routed\n"
     "2001:db8::\t2001:db8::ffff\t64511\tZZ\tSIX-AS - Six\n"
 )
@@ -33,14 +37,38 @@ class FakeSource:
 
     def __init__(self) -> None:
         self.categories: dict[str, list[Row] | Exception] = {}
+        self.several: dict[str, list[Row] | Exception] = {}
+        self.condition = Condition(END + timedelta(days=400), END + timedelta(days=400))
+        self.away: Exception | None = None
+        self.notes: list[tuple[str, datetime | None, list[str]]] = []
 
-    def rows(self, category: str, span: window.Window) -> Iterator[Row]:
-        assert span.end - span.start == timedelta(days=7)
-        found = self.categories.get(category, [])
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[FakeSource]:
+        if self.away:
+            raise self.away
+        yield self
+
+    @staticmethod
+    def _hand_over(found: list[Row] | Exception, take: Take) -> None:
         if isinstance(found, Exception):
             raise found
-        yield from found
+        for entry in found:
+            take(*entry)
+
+    def rows(self, category: str, span: window.Window, take: Take) -> None:
+        assert span.end - span.start == timedelta(days=7)
+        self._hand_over(self.categories.get(category, []), take)
+
+    def rows_of_several(self, category: str, span: window.Window, take: Take, *, sensors: int, most: int) -> None:
+        assert sensors >= 2
+        assert span.end - span.start == timedelta(days=7)
+        found = self.several.get(category, [])
+        self._hand_over(found if isinstance(found, Exception) else found[:most], take)
+
+    def note(self, publisher: str, stale_after: datetime | None, problems: Sequence[str]) -> None:
+        self.notes.append((publisher, stale_after, list(problems)))
 
 
 def row(address: str, *, seen: datetime = END - timedelta(hours=1), events: int = 1, verified: int = 1) -> Row:
-    return Row(address, seen - timedelta(minutes=5), seen, events, verified)
+    first, last = (f"{moment:%Y-%m-%d %H:%M:%S}" for moment in (seen - timedelta(minutes=5), seen))
+    return (address, first, last, events, verified)

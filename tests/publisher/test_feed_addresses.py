@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import gzip
 import ipaddress
+import itertools
 import random
 from pathlib import Path
+from random import Random
 
 import pytest
 from publisher_fakes import AS_TABLE, ROOT
 from strandline_publisher import addresses
-from strandline_publisher.astable import AsTable
+from strandline_publisher.astable import AsTable, load_or_last
 from strandline_publisher.errors import ConfigurationError
 
 
@@ -150,7 +152,6 @@ GOOD = "192.0.2.0\t192.0.2.255\t1\tZZ\tONE\n"
         ("198.18.0.0\t198.18.0.1\tAS1\tZZ\tA\n", "line 2 number: 'AS1' is not an AS number"),
         ("198.18.0.0\t198.18.0.1\t4294967296\tZZ\tA\n", "is not an AS number"),
         ("198.18.0.0\t198.18.0.1\t٣\tZZ\tA\n", "is not an AS number"),
-        ("192.0.2.255\t192.0.3.0\t2\tZZ\tA\n", "192.0.2.0 - 192.0.2.255 overlaps the one that begins at 192.0.2.255"),
     ],
 )
 def test_a_wrong_table_names_line_and_field(tmp_path: Path, text: str, words: str) -> None:
@@ -178,3 +179,47 @@ def test_a_table_that_is_none(tmp_path: Path, data: bytes, words: str) -> None:
 def test_a_missing_table(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="Put a table in iptoasn's layout there"):
         AsTable.load(tmp_path / "none.tsv")
+
+
+def brute(ranges: list[tuple[int, int, int]], address: int) -> int | None:
+    """The smallest range with the address; of equals the one that begins later."""
+    best = min(((end - start, -start, asn) for start, end, asn in ranges if start <= address <= end), default=None)
+    return best[2] if best else None
+
+
+def test_where_ranges_overlap_the_more_specific_one_holds(tmp_path: Path) -> None:
+    """Nested, crossing, and equal ones, against a search of all; each that overlaps is counted."""
+    random = Random(13)
+    for _ in range(60):
+        ranges = []
+        for asn in range(1, random.randint(3, 12)):
+            start = random.randint(0, 200)
+            ranges.append((start, min(255, start + random.choice((0, 3, 15, 63, 200))), asn))
+        if len({(start, end) for start, end, _ in ranges}) < len(ranges):
+            continue
+        text = "".join(f"198.18.0.{a}\t198.18.0.{b}\t{asn}\tZZ\tN\n" for a, b, asn in ranges)
+        found = table(tmp_path, text)
+        for last in range(256):
+            system = found.find(addresses.packed(f"198.18.0.{last}"))
+            assert (system.asn if system else None) == brute(ranges, last), (ranges, last)
+        disjoint = all(b < c for (_, b, _), (c, _, _) in itertools.pairwise(sorted(ranges)))
+        assert (found.overlaps == 0) == disjoint
+
+
+def test_one_overlap_in_ipv6_is_counted(tmp_path: Path) -> None:
+    found = table(tmp_path, "2001:db8::\t2001:db8::ffff\t1\tZZ\tA\n2001:db8::10\t2001:db8::1f\t2\tZZ\tB\n")
+    assert found.overlaps == 1
+    assert [found.find(addresses.packed(f"2001:db8::{a}")).asn for a in ("f", "10", "1f", "20")] == [1, 2, 2, 1]  # type: ignore[union-attr]
+
+
+def test_what_is_kept_of_a_table_is_the_table(tmp_path: Path) -> None:
+    text = GOOD + "2001:db8::\t2001:db8::ffff\t7\tZZ\tSix – Six\n"  # noqa: RUF001
+    (tmp_path / "asn.tsv").write_text(text, encoding="utf-8")
+    first = load_or_last(tmp_path / "asn.tsv", tmp_path / "cache")
+    again = load_or_last(tmp_path / "asn.tsv", tmp_path / "cache")
+    assert (first.problem, again.problem) == ("", "")
+    for address in ("192.0.2.0", "192.0.2.255", "192.0.3.0", "2001:db8::1", "2001:db9::"):
+        assert first.table.find(addresses.packed(address)) == again.table.find(addresses.packed(address))
+    for damage in (b"", b"x" * 100, (tmp_path / "cache").read_bytes()[:-3], (tmp_path / "cache").read_bytes() + b"x"):
+        (tmp_path / "cache").write_bytes(damage)
+        assert load_or_last(tmp_path / "asn.tsv", tmp_path / "cache").table.find(addresses.packed("192.0.2.0"))

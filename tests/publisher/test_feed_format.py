@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import ipaddress
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -18,15 +17,17 @@ from strandline_publisher.astable import System
 from strandline_publisher.errors import ConfigurationError
 
 
-def run(settings: config.Config, source: FakeSource, span: window.Window, *, override: bool = False) -> publish.Outcome:
-    return publish.run(settings, source, span, now=END + timedelta(minutes=3), override=override)
+def run(settings: config.Config, source: FakeSource, span: window.Window) -> publish.Outcome:
+    return publish.run(settings, source, span, now=END + timedelta(minutes=3))
 
 
 @pytest.fixture
 def files(everyday: config.Config, source: FakeSource, span: window.Window) -> dict[str, str]:
     """Every text file of a run, by name."""
     assert run(everyday, source, span).failed == ()
-    return {path.name: path.read_bytes().decode("ascii") for path in sorted(everyday.webroot.glob("*.txt"))}
+    return {
+        path.name: path.read_bytes().decode("ascii") for path in sorted((everyday.webroot / "current").glob("*.txt"))
+    }
 
 
 @pytest.fixture
@@ -37,21 +38,29 @@ def feeds(files: dict[str, str]) -> dict[str, str]:
 
 def entry(address: str, system: System | None) -> feedfile.Entry:
     seen = END - timedelta(hours=3, minutes=14)
-    return feedfile.Entry(ipaddress.ip_address(address).packed, address, system, seen - timedelta(1), seen, 3, 1)
+    first, last = (f"{moment:%Y-%m-%d %H:%M:%S}" for moment in (seen - timedelta(1), seen))
+    return feedfile.Entry(system.asn if system else -1, address, system, first, last, 3, 1)
 
 
-def test_lines_are_those_of_the_real_feed() -> None:
+def data_line(network: config.Network, feed: config.Feed, entry: feedfile.Entry) -> str:
+    """The line of a file with this entry alone."""
+    text = feedfile.render(network, feed, window.ending_at(END), [entry], family=4).decode("ascii")
+    [line] = readers.data_lines(text)
+    return line
+
+
+def test_lines_are_those_of_the_real_feed(settings: config.Config) -> None:
     cogent = System(174, "COGENT-174 - Cogent Communications", "")
     sshpwauth = config.Feed("sshpwauth", "t", "d")
-    assert feedfile.data_line(sshpwauth, entry("149.13.96.133", cogent)) == (
+    assert data_line(settings.network, sshpwauth, entry("149.13.96.133", cogent)) == (
         "174          |  COGENT-174 - Cogent Communicat  |  149.13.96.133    |  2026-11-24 23:46:00  |  sshpwauth"
     )
     proto41 = config.Feed("proto41", "t", "d", first_seen=True)
-    assert feedfile.data_line(proto41, entry("45.6.192.1", System(1, "LVLT-1", ""))) == (
+    assert data_line(settings.network, proto41, entry("45.6.192.1", System(1, "LVLT-1", ""))) == (
         "1            |  LVLT-1                          |  45.6.192.1       "
         "|  2026-11-23 23:46:00  |  2026-11-24 23:46:00  |  proto41"
     )
-    assert feedfile.data_line(sshpwauth, entry("192.0.2.200", None)) == (
+    assert data_line(settings.network, sshpwauth, entry("192.0.2.200", None)) == (
         "NA           |  NA                              |  192.0.2.200      |  2026-11-24 23:46:00  |  sshpwauth"
     )
 
@@ -66,7 +75,7 @@ def test_header_and_footer(feeds: dict[str, str]) -> None:
         assert not any("|" in line for line in lines[64:70]), "Yeti would take it for data"
         assert not lines[70].startswith("#")
         count = len(readers.data_lines(text))
-        assert lines[-5:] == ["#", "# Statistics", "#        ASNs: 8", f"#   Addresses: {count}", ""]
+        assert lines[-5:] == ["#", "# Statistics", "#        ASNs: 9", f"#   Addresses: {count}", ""]
         assert max(len(line) for line in lines[:70]) <= 100
     assert "# ASN  |  ASname  |  ipaddr  |  lastseen  |  category\n" in feeds["dnsrd.txt"]
     assert "# ASN  |  ASname  |  ipaddr  |  firstseen  |  lastseen  |  category\n" in feeds["proto41.txt"]
@@ -102,6 +111,7 @@ def test_readers_take_every_line(everyday: config.Config, feeds: dict[str, str])
         columns = 6 if name == "proto41.txt" else 5
         assert readers.maltrail(text) == addresses
         assert readers.dotted_quads(text) == addresses
+        assert readers.without_comments(text) == addresses
         for skip in (64, 66, 68):
             assert [fields[2] for fields in readers.yeti(text, skip=skip, columns=columns)] == addresses
 
@@ -109,7 +119,7 @@ def test_readers_take_every_line(everyday: config.Config, feeds: dict[str, str])
 def test_intelmq_parses_every_feed(everyday: config.Config, feeds: dict[str, str], files: dict[str, str]) -> None:
     """Also the IPv6 files, and names that are nothing but pipes."""
     assert "sshpwauth-ipv6.txt" in files
-    result = intelmq_venv.parse(everyday.webroot / name for name in files if name != "robots.txt")
+    result = intelmq_venv.parse(everyday.webroot / "current" / name for name in files if name != "robots.txt")
     assert result.returncode == 0, result.stdout + result.stderr[-2000:]
     assert result.stdout.count("ok ") == 2 * len(feeds)
 
@@ -125,7 +135,7 @@ def test_ipv6_has_files_of_its_own(everyday: config.Config, files: dict[str, str
 
 
 def test_ndjson_has_both_families_and_whole_names(everyday: config.Config, files: dict[str, str]) -> None:
-    lines = (everyday.webroot / "dnsrd.ndjson").read_text(encoding="utf-8").splitlines()
+    lines = (everyday.webroot / "current" / "dnsrd.ndjson").read_text(encoding="utf-8").splitlines()
     objects = {o["address"]: o for o in map(json.loads, lines)}
     assert len(objects) == len(lines) == 40
     assert objects["198.18.1.1"] == {
@@ -136,12 +146,12 @@ def test_ndjson_has_both_families_and_whole_names(everyday: config.Config, files
 
 
 def test_checksums_stand_beside_each_file(everyday: config.Config, files: dict[str, str]) -> None:
-    names = [path.name for path in everyday.webroot.iterdir() if path.suffix in (".txt", ".ndjson")]
+    names = [path.name for path in (everyday.webroot / "current").iterdir() if path.suffix in (".txt", ".ndjson")]
     assert len(names) == 31
     for name in set(names) - {"robots.txt"}:
-        content = (everyday.webroot / name).read_bytes()
+        content = (everyday.webroot / "current" / name).read_bytes()
         for algorithm in ("sha256", "md5"):
-            line = (everyday.webroot / f"{name}.{algorithm}").read_text(encoding="ascii")
+            line = (everyday.webroot / "current" / f"{name}.{algorithm}").read_text(encoding="ascii")
             assert line == f"{hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()}  {name}\n"
 
 
@@ -151,7 +161,7 @@ def test_a_source_in_two_forms_is_one_line(settings: config.Config, source: Fake
         row("::ffff:198.18.0.1", seen=END - timedelta(hours=2), events=3),
     ]
     run(settings, source, span)
-    [line] = (settings.webroot / "dnsrd.ndjson").read_text(encoding="utf-8").splitlines()
+    [line] = (settings.webroot / "current" / "dnsrd.ndjson").read_text(encoding="utf-8").splitlines()
     found = json.loads(line)
     assert (found["first_seen"], found["last_seen"]) == ("2026-11-24T17:55:00Z", "2026-11-25T01:00:00Z")
     assert (found["events"], found["verified_events"], found["verified"]) == (5, 1, True)
@@ -189,7 +199,7 @@ def test_the_demos_table_and_the_never_list_load(settings: config.Config, tmp_pa
     source = FakeSource()
     source.categories["dnsrd"] = [row(f"198.18.100.{last}") for last in (1, 2, 3, 4)]
     publish.run(settings, source, window.ending_at(END), now=END)
-    lines = readers.data_lines((settings.webroot / "dnsrd.txt").read_text(encoding="ascii"))
+    lines = readers.data_lines((settings.webroot / "current" / "dnsrd.txt").read_text(encoding="ascii"))
     assert [line.split(readers.SEPARATOR)[1].strip() for line in lines] == [
         "NA", "MAREE / MER - Societe des mare", "DRIFTWOOD", "TIDEPOOL-TRANSIT - Tidepool Tr",
     ]  # fmt: skip

@@ -25,12 +25,16 @@ from strandline_publisher.names import ascii_name, printable
         ('"QUOTED" name', "'QUOTED' name"),
         ("resolver 8.8.8.8!", "resolver 8-8-8-8!"),
         ("８.８.８.８", "8-8-8-8"),  # noqa: RUF001
-        ("1.2.3.4.5", "1-2-3-4.5"),
+        ("1.2.3.4.5", "1-2-3-4-5"),
         ("v1.2.3", "v1.2.3"),
         ("", "NA"),
         (" \u3000\t ", "NA"),
         ("\x00\x01", "NA"),
-        ("#hash", "#hash"),
+        ("#hash", "-hash"),
+        ("NET 1234.5.6.7", "NET 1234-5-6-7"),
+        ("1.2.3.4567", "1-2-3-4567"),
+        ("v1.2.3.4.5", "v1-2-3-4-5"),
+        ("AS 1.2.3", "AS 1.2.3"),
     ],
 )
 def test_names(name: str, right: str) -> None:

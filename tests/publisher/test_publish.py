@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-import gzip
 import json
 import os
 from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import feed_readers as readers
 import pytest
-from publisher_fakes import END, FakeSource, row
+from publisher_fakes import END, FakeSource, Row, row
 from strandline_publisher import config, publish, store, window
 from strandline_publisher.addresses import NeverList
 from strandline_publisher.errors import ConfigurationError, SourceError, SourceUnavailableError
-from strandline_publisher.source import Row
 
 
 def run(settings: config.Config, source: FakeSource, *, hours: int = 0, override: bool = False) -> publish.Outcome:
     end = END + timedelta(hours=hours)
-    return publish.run(settings, source, window.ending_at(end), now=end + timedelta(minutes=3), override=override)
+    accept = publish.Accept(drop=override)
+    return publish.run(settings, source, window.ending_at(end), now=end + timedelta(minutes=3), accept=accept)
+
+
+def site(settings: config.Config) -> Path:
+    """What nginx serves."""
+    return settings.webroot / "current"
 
 
 def many(count: int, *, seen_days_ago: float = 1) -> list[Row]:
@@ -29,11 +34,11 @@ def many(count: int, *, seen_days_ago: float = 1) -> list[Row]:
 
 
 def addresses(settings: config.Config, name: str = "dnsrd.txt") -> int:
-    return len(readers.data_lines((settings.webroot / name).read_text(encoding="ascii")))
+    return len(readers.data_lines((site(settings) / name).read_text(encoding="ascii")))
 
 
-def listed(settings: config.Config) -> dict[str, dict[str, object]]:
-    feeds = json.loads((settings.webroot / "feeds.json").read_text(encoding="utf-8"))["feeds"]
+def listed(settings: config.Config) -> dict[str, dict[str, Any]]:
+    feeds = json.loads((site(settings) / "feeds.json").read_text(encoding="utf-8"))["feeds"]
     return {feed["category"]: feed for feed in feeds}
 
 
@@ -43,8 +48,8 @@ def test_never_listed_addresses_are_in_no_file(settings: config.Config, source: 
     ]
     run(settings, source)
     assert addresses(settings) == 1
-    assert len((settings.webroot / "dnsrd.ndjson").read_text(encoding="utf-8").splitlines()) == 1
-    assert not (settings.webroot / "dnsrd-ipv6.txt").exists()
+    assert len((site(settings) / "dnsrd.ndjson").read_text(encoding="utf-8").splitlines()) == 1
+    assert not (site(settings) / "dnsrd-ipv6.txt").exists()
     assert listed(settings)["dnsrd"]["events"] == 1
 
 
@@ -52,7 +57,7 @@ def test_a_feed_waits_for_its_first_address(settings: config.Config, source: Fak
     source.categories["dnsrd"] = []
     outcome = run(settings, source)
     assert (outcome.published, outcome.failed) == ((), ())
-    assert not list(settings.webroot.glob("dnsrd*"))
+    assert not list(site(settings).glob("dnsrd*"))
     assert listed(settings)["dnsrd"]["status"] == "none"
 
 
@@ -77,17 +82,17 @@ def test_an_implausible_drop_keeps_the_old_files(
 ) -> None:
     source.categories["dnsrd"] = many(before)
     run(settings, source)
-    old = {path: path.read_bytes() for path in settings.webroot.glob("dnsrd*")}
+    old = {path: path.read_bytes() for path in site(settings).glob("dnsrd*")}
     source.categories["dnsrd"] = many(after)
     source.categories["sshclient"] = many(3)
     outcome = run(settings, source, hours=1)
     assert outcome.failed == (("dnsrd",) if refused else ())
     assert "sshclient" in outcome.published
     if refused:
-        assert {path: path.read_bytes() for path in settings.webroot.glob("dnsrd*")} == old
+        assert {path: path.read_bytes() for path in site(settings).glob("dnsrd*")} == old
         assert "the published files stay" in caplog.text
         assert (listed(settings)["dnsrd"]["status"], listed(settings)["dnsrd"]["addresses"]) == ("kept", before)
-        assert "out of date" in (settings.webroot / "index.html").read_text(encoding="utf-8")
+        assert "out of date" in (site(settings) / "index.html").read_text(encoding="utf-8")
         assert run(settings, source, hours=1, override=True).failed == ()
     assert addresses(settings) == after
     assert listed(settings)["dnsrd"]["status"] == "published"
@@ -103,7 +108,7 @@ def test_rows_that_leave_by_age_are_no_drop(settings: config.Config, source: Fak
     # And when the last one has left: a whole file that says so, and no stale one.
     source.categories["dnsrd"] = []
     assert run(settings, source, hours=8 * 24).failed == ()
-    text = (settings.webroot / "dnsrd.txt").read_text(encoding="ascii")
+    text = (site(settings) / "dnsrd.txt").read_text(encoding="ascii")
     assert text.endswith("#\n# Statistics\n#        ASNs: 0\n#   Addresses: 0\n")
 
 
@@ -116,14 +121,33 @@ def test_rows_that_became_unpublishable_are_no_drop(settings: config.Config, sou
 
 
 def test_a_damaged_published_file_is_replaced(settings: config.Config, source: FakeSource) -> None:
-    (settings.webroot / "dnsrd.txt").write_bytes(b"\xff half a file")
-    (settings.webroot / "feeds.json").write_text('{"feeds": [{"category": 3}]}', encoding="utf-8")
+    source.categories["dnsrd"] = many(30)
+    run(settings, source)
+    (site(settings) / "dnsrd.txt").write_bytes(b"\xff half a file")
     source.categories["dnsrd"] = many(3)
-    assert run(settings, source).failed == ()
+    assert run(settings, source, hours=1).failed == ()
     assert addresses(settings) == 3
 
 
-@pytest.mark.parametrize("error", [SourceError("no"), RuntimeError("bug"), OSError("disk")])
+def test_a_damaged_list_is_made_anew_from_the_files(settings: config.Config, source: FakeSource) -> None:
+    """Also while the database is away: the site never says that nothing was seen when there are files."""
+    source.categories = {feed.category: [*many(5), row("2001:db8::1", verified=0)] for feed in settings.feeds}
+    run(settings, source)
+    before = listed(settings)
+    for damage in ("", '{"feeds": [{"category": 3}]}', "[]", '{"feeds": 7'):
+        (site(settings) / "feeds.json").write_text(damage, encoding="utf-8")
+        source.away = SourceUnavailableError("down")
+        assert run(settings, source, hours=1).source_unavailable
+        for category, feed in listed(settings).items():
+            assert feed["status"] == "kept"
+            for key in ("addresses", "addresses_ipv6", "events", "asns", "unproven", "window_start", "window_end"):
+                assert feed[key] == before[category][key], (category, key)
+            assert {(f["name"], f["sha256"], f["rows"]) for f in feed["files"]} == {
+                (f["name"], f["sha256"], f["rows"]) for f in before[category]["files"]
+            }
+
+
+@pytest.mark.parametrize("error", [SourceError("no"), RuntimeError("bug")])
 def test_a_category_that_fails_stops_no_other(settings: config.Config, source: FakeSource, error: Exception) -> None:
     source.categories = {feed.category: many(2) for feed in settings.feeds}
     run(settings, source)
@@ -136,20 +160,39 @@ def test_a_category_that_fails_stops_no_other(settings: config.Config, source: F
     assert addresses(settings, "sipquery.txt") == 2
 
 
-def test_a_database_that_is_down_is_asked_once(settings: config.Config, source: FakeSource) -> None:
+def test_while_the_database_is_away_each_feed_keeps_its_own_window(settings: config.Config, source: FakeSource) -> None:
     source.categories = {feed.category: many(2) for feed in settings.feeds}
     run(settings, source)
-    before = (settings.webroot / "dnsrd.txt").read_bytes()
-    source.categories = {settings.feeds[0].category: SourceUnavailableError("down")}
+    before = listed(settings)
+    content = (site(settings) / "dnsrd.txt").read_bytes()
+    source.away = SourceUnavailableError("down")
     outcome = run(settings, source, hours=1)
     assert outcome.source_unavailable
     assert len(outcome.failed) == len(settings.feeds)
-    assert (settings.webroot / "dnsrd.txt").read_bytes() == before
+    assert (site(settings) / "dnsrd.txt").read_bytes() == content
+    for category, feed in listed(settings).items():
+        assert feed["status"] == "kept"
+        assert (feed["window_end"], feed["updated"]) == (before[category]["window_end"], before[category]["updated"])
+    # A try half a minute later has nothing new to say.
+    kept = os.readlink(site(settings))
+    run(settings, source, hours=1)
+    assert os.readlink(site(settings)) == kept
+
+
+def test_a_database_that_goes_away_in_the_middle_gives_no_feed(settings: config.Config, source: FakeSource) -> None:
+    """All feeds are of one moment: three new ones beside fourteen old ones are not."""
+    source.categories = {feed.category: many(2) for feed in settings.feeds}
+    run(settings, source)
+    before = {feed["window_end"] for feed in listed(settings).values()}
+    source.categories[settings.feeds[3].category] = SourceUnavailableError("server closed the connection")
+    outcome = run(settings, source, hours=1)
+    assert (outcome.published, outcome.source_unavailable) == ((), True)
+    assert {feed["window_end"] for feed in listed(settings).values()} == before
 
 
 def test_wrong_settings_change_nothing(settings: config.Config, source: FakeSource) -> None:
-    settings.asn_table.write_text("rubbish\n", encoding="utf-8")
     source.categories["dnsrd"] = many(3)
+    settings = dataclasses.replace(settings, network=dataclasses.replace(settings.network, licence="ask 192.0.2.1"))
     with pytest.raises(ConfigurationError):
         run(settings, source)
     assert not list(settings.webroot.iterdir())
@@ -158,60 +201,12 @@ def test_wrong_settings_change_nothing(settings: config.Config, source: FakeSour
 def test_a_feed_that_is_no_longer_defined_goes(settings: config.Config, source: FakeSource) -> None:
     source.categories = {"dnsrd": [*many(2), row("2001:db8::1")], "sshclient": many(2)}
     run(settings, source)
-    (settings.webroot / "operators-own.txt").write_text("stays", encoding="utf-8")
     fewer = dataclasses.replace(settings, feeds=tuple(f for f in settings.feeds if f.category != "dnsrd"))
     run(fewer, source, hours=1)
-    assert sorted(path.name for path in settings.webroot.iterdir() if path.suffix == ".txt") == [
-        "operators-own.txt", "robots.txt", "sshclient.txt",
+    assert sorted(path.name for path in site(settings).iterdir() if path.suffix == ".txt") == [
+        "robots.txt", "sshclient.txt",
     ]  # fmt: skip
-    assert not list(settings.webroot.glob("dnsrd*"))
-
-
-def test_the_same_again_leaves_the_files_alone(settings: config.Config, source: FakeSource) -> None:
-    source.categories["dnsrd"] = many(3)
-    run(settings, source)
-    before = {path: path.stat() for path in settings.webroot.iterdir()}
-    run(settings, source)
-    assert {path: path.stat().st_ino for path in before} == {path: stat.st_ino for path, stat in before.items()}
-
-
-def test_a_write_that_fails_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.write_files(tmp_path, {"a.txt": b"old", "b.txt": b"old"})
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    synced = os.fsync
-    calls = iter(range(100))
-
-    def full(descriptor: int) -> None:
-        if next(calls) == 5:
-            raise OSError(28, "No space left on device")
-        synced(descriptor)
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        store.write_files(tmp_path, {"a.txt": b"new", "b.txt": b"new"})
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-
-
-def test_files_are_complete_before_they_are_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    events: list[str] = []
-    monkeypatch.setattr(os, "fsync", lambda _: events.append("sync"))
-    rename = Path.rename
-
-    def renamed(self: Path, target: Path) -> Path:
-        events.append("rename")
-        return rename(self, target)
-
-    monkeypatch.setattr(Path, "rename", renamed)
-    store.write_files(tmp_path, {"a.txt": b"content"})
-    assert events == ["sync"] * 4 + ["rename"] * 4 + ["sync"]
-    assert gzip.decompress((tmp_path / "a.txt.gz").read_bytes()) == b"content"
-    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o644}
-
-
-def test_leftovers_of_a_killed_run_go(settings: config.Config, source: FakeSource) -> None:
-    (settings.webroot / ".dnsrd.txt.new").write_bytes(b"half")
-    run(settings, source)
-    assert not list(settings.webroot.glob(".*"))
+    assert not list(site(settings).glob("dnsrd*"))
 
 
 def test_one_run_at_a_time(tmp_path: Path) -> None:
@@ -244,13 +239,14 @@ def test_the_index_page(settings: config.Config, source: FakeSource) -> None:
     )
     source.categories = {"dnsrd": [*many(1234), row("2001:db8::1")], "sshclient": many(2)}
     run(evil, source)
-    text = (settings.webroot / "index.html").read_text(encoding="utf-8")
+    text = (site(settings) / "index.html").read_text(encoding="utf-8")
     page = Page()
     page.feed(text)
     assert not {"script", "img", "iframe"} & set(page.tags)
     assert {"html", "main", "caption", "table"} <= set(page.tags)
     for link in page.links:
-        assert link.startswith(("mailto:", "https://")) or (settings.webroot / link).exists(), link
+        local = settings.webroot / "generations" / link[1:] if link.startswith("/") else site(settings) / link
+        assert link.startswith(("mailto:", "https://")) or local.exists(), link
     assert "dnsrd-ipv6.txt.sha256" in page.links
     assert "1,234" in text
     assert "nothing seen yet" in text

@@ -108,7 +108,7 @@ def test_a_real_database_that_is_down(file: Path, capsys: pytest.CaptureFixture[
         ("feeds", "/nonexistent", "/nonexistent: can't be read"),
         ("webroot", "relative", "webroot: is not an absolute path. Begin it with /."),
         ("guard", {"percent": 150}, "guard percent: is not a whole number from 0 to 100"),
-        ("guard", {"precent": 50}, "guard precent: is not a known setting. Known: percent, min_rows."),
+        ("guard", {"precent": 50}, "guard precent: is not a known setting. Known: percent, min_rows, "),
         ("publish_ranges", ["198.18.0.1/15"], "publish_ranges: 198.18.0.1/15 has host bits set"),
         ("fleet_addresses", "198.18.0.1", "fleet_addresses: is not a list"),
         ("through_now", "maybe", "through_now: is neither true nor false"),

@@ -44,10 +44,8 @@ def backfill(dsn: str, rule: Rule) -> list[tuple[str, int]]:
                 # In the order in which settling takes them.
                 cursor.execute("LOCK TABLE strandline.sighting_fresh, strandline.sighting IN EXCLUSIVE MODE")
                 cursor.execute("SELECT strandline.settle_sightings()")
-                cursor.execute(
-                    f"DELETE FROM strandline.sighting WHERE category = %(category)s AND hour >= {SPAN.format('hour')}",  # noqa: S608
-                    values,
-                )
+                # The hours of an old day are gone, its total is not: both are counted anew.
+                cursor.execute("SELECT strandline.forget_day(%(category)s, %(day)s)", values)
                 cursor.execute(
                     f"""INSERT INTO strandline.sighting
                             (category, hour, saddr, first_seen, last_seen, events, verified_events)

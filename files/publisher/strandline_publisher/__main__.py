@@ -1,7 +1,8 @@
 """`python3 -m strandline_publisher`: publish once.
 
-Exit status: 0 all feeds are published, 1 some are not and keep their files, 75 the database can't be reached (try
-again later), 78 a configuration file can't be used (nothing was changed), 2 wrong arguments. 75 and 78: sysexits.h.
+Exit status: 0 all feeds are published, 1 some (or none) are and the others keep their files, 75 the database
+can't be reached (try again later), 78 a configuration file can't be used (nothing was changed), 2 wrong arguments.
+75 and 78: sysexits.h.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from . import addresses, config, publish, store, window
 from .astable import AsTable
-from .errors import ConfigurationError
-from .source import PostgresSource
+from .errors import ConfigurationError, RefusedError, SourceError
+from .source import PostgresSource, Source
 
 _LOG = logging.getLogger("strandline_publisher")
 _READERS: Mapping[str, Callable[[Path], object]] = {
@@ -57,6 +58,7 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--accept-drop", action="store_true", help="publish even when a feed has lost too many rows to be believed"
     )
+    parser.add_argument("--accept-growth", action="store_true", help="publish even when a feed has grown implausibly")
     parser.add_argument("--check", action="store_true", help="check the configuration and stop")
     parser.add_argument(
         "--check-file",
@@ -87,14 +89,25 @@ def _run(options: argparse.Namespace) -> int:
         AsTable.load(settings.asn_table)
         return 0
     source = PostgresSource(settings.database, statement_timeout=settings.statement_timeout)
+    accept = publish.Accept(drop=options.accept_drop, growth=options.accept_growth)
     with store.lock(settings.state / "lock", timeout=_LOCK_TIMEOUT):
         try:
-            outcome = publish.run(settings, source, span, now=now, override=options.accept_drop)
-        finally:
-            source.close()
+            outcome = publish.run(settings, source, span, now=now, accept=accept)
+        except Exception as error:
+            _note(settings, source, None, [str(error)])
+            raise
+    _note(settings, source, outcome.stale_after, outcome.problems)
     if outcome.source_unavailable:
         return _EX_TEMPFAIL
     return 1 if outcome.failed else 0
+
+
+def _note(settings: config.Config, source: Source, stale_after: datetime | None, problems: Sequence[str]) -> None:
+    """Tell the watcher; when the database is away, what it last heard gets too old."""
+    try:
+        source.note(settings.publisher, stale_after, problems)
+    except SourceError as error:
+        _LOG.warning("%s", error)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -106,7 +119,10 @@ def main(arguments: list[str] | None = None) -> int:
     except ConfigurationError as error:
         _LOG.error("%s", error)
         return _EX_CONFIG
-    except OSError as error:
+    except RefusedError as error:
+        _LOG.error("%s", error)
+        return 1
+    except (OSError, ValueError) as error:
         _LOG.error("the website can't be written: %s", error)
         return 1
 

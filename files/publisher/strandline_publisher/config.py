@@ -12,10 +12,11 @@ import yaml
 
 from . import addresses
 from .errors import ConfigurationError
+from .limits import POLICIES, Guard
 
 _CATEGORY = re.compile(r"[a-z][a-z0-9]{0,31}")
 # Names of the site's own files, which a feed's files must not replace.
-_RESERVED = frozenset({"index", "feeds", "robots", "style"})
+_RESERVED = frozenset({"index", "feeds", "robots", "style", "minisign", "current", "generations", "signals"})
 
 
 @dataclass(frozen=True)
@@ -41,18 +42,6 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Guard:
-    """When a feed has lost too much to be believed.
-
-    The measure is the published rows that still lie in the new window: all of them should come back. A feed is refused
-    when there were more than `min_rows` of them and fewer than `percent` % come back.
-    """
-
-    percent: int = 50
-    min_rows: int = 20
-
-
-@dataclass(frozen=True)
 class Config:
     """publisher.yml. `database` holds libpq's parameters."""
 
@@ -66,6 +55,14 @@ class Config:
     database: Mapping[str, str] = field(default_factory=dict)
     statement_timeout: int = 300
     through_now: bool = False
+    publisher: str = "publisher"
+    """The name that the watcher knows it by."""
+    signing_key: Path | None = None
+    """minisign's secret key; the public one is beside it and ends with .pub."""
+    publish_delay: int = 240
+    """Seconds after the full hour by which a generation is published."""
+    stale_hours: int = 2
+    """For how long after the next generation was due the old one may still be acted on."""
 
 
 class _Section:
@@ -85,6 +82,9 @@ class _Section:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
+
+    def has(self, key: str) -> bool:
+        return key in self._values
 
     def section(self, key: str) -> _Section:
         return _Section(f"{self.where} {key}", self._values.get(key))
@@ -165,12 +165,11 @@ def load(path: Path) -> Config:
     top = _read_yaml(path)
     top.only(
         "network", "feeds", "webroot", "state", "asn_table", "never_publish", "publish_ranges", "fleet_addresses",
-        "guard", "database", "statement_timeout", "through_now",
+        "guard", "database", "statement_timeout", "through_now", "publisher", "signing_key", "publish_delay",
+        "stale_hours",
     )  # fmt: skip
     words = top.section("network")
     words.only("name", "tagline", "contact", "url", "licence", "removal")
-    guard = top.section("guard")
-    guard.only("percent", "min_rows")
     return Config(
         network=Network(
             name=words.text("name"),
@@ -189,8 +188,31 @@ def load(path: Path) -> Config:
             fleet=top.networks("fleet_addresses"),
             publish_ranges=top.networks("publish_ranges"),
         ),
-        guard=Guard(guard.number("percent", 50, 0, 100), guard.number("min_rows", 20, 0, 10**9)),
+        guard=_guard(top.section("guard")),
         database=top.section("database").texts(),
         statement_timeout=top.number("statement_timeout", 300, 1, 3000),
         through_now=top.flag("through_now"),
+        publisher=top.text("publisher", "publisher"),
+        signing_key=top.path("signing_key") if top.has("signing_key") else None,
+        publish_delay=top.number("publish_delay", 240, 0, 3599),
+        stale_hours=top.number("stale_hours", 2, 1, 168),
     )
+
+
+def _guard(section: _Section) -> Guard:
+    """Read the guards' limits; what is not given is as Guard has it."""
+    normal = Guard()
+    limits = {
+        "percent": (0, 100), "min_rows": (0, 10**9), "growth_factor": (2, 10**6), "growth_min_rows": (1, 10**9),
+        "first_rows": (1, 10**7), "unproven_factor": (1, 10**6), "unproven_floor": (0, 10**7),
+        "unproven_first": (0, 10**7), "unproven_most": (0, 10**7), "unproven_sensors": (2, 1000),
+        "silent_hours": (1, 24 * 365),
+    }  # fmt: skip
+    section.only(*limits, "unproven")
+    policy = section.text("unproven", normal.unproven)
+    if policy not in POLICIES:
+        raise ConfigurationError(
+            f"{section.where} unproven", f"{policy!r} is unknown", f"Write one of {', '.join(POLICIES)}"
+        )
+    numbers = {name: section.number(name, getattr(normal, name), *bounds) for name, bounds in limits.items()}
+    return Guard(unproven=policy, **numbers)

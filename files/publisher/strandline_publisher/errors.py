@@ -22,4 +22,4 @@ class SourceUnavailableError(SourceError):
 
 
 class RefusedError(Exception):
-    """A feed was compiled and is not plausible enough to replace the published one."""
+    """What was compiled is not plausible enough to replace what is published."""

@@ -20,15 +20,26 @@ _LETTERS = str.maketrans({
     '"': "'",
     # The separator itself; the broken bar looks like it.
     "|": "/", "¦": "/",
+    # Readers that strip comments cut a line there.
+    "#": "-",
 })  # fmt: skip
-# Nobody's address may look like an address of the feed: scripts take every dotted quad in the file.
-_DOTTED_QUAD = re.compile(r"(?<![0-9])[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?![0-9])")
+# Nobody's name may hold what looks like an address of the feed: scripts take every run of digits that a dotted quad is
+# part of, as 234.5.6.7 of 1234.5.6.7. Cutting a name makes no such run where there was none.
+_DOTTED_QUAD = re.compile(r"[0-9]+(?:\.[0-9]+){3,}")
+
+
+def without_quads(text: str) -> str:
+    """Return the text with `-` for the dots of whatever looks like an IPv4 address."""
+    return _DOTTED_QUAD.sub(lambda quad: quad[0].replace(".", "-"), text)
 
 
 def printable(name: str) -> str:
-    """Return the name in one line: control, format and unassigned characters gone, runs of white space one space."""
+    """Return the name in one line: control, format and unassigned characters gone, runs of white space one space.
+
+    What looks like an IPv4 address does so no more: it would be taken for one of the feed.
+    """
     kept = "".join(" " if c.isspace() else c for c in name if c.isspace() or unicodedata.category(c)[0] != "C")
-    return " ".join(kept.split())
+    return without_quads(" ".join(kept.split()))
 
 
 def ascii_name(name: str) -> str:
@@ -40,5 +51,4 @@ def ascii_name(name: str) -> str:
     # Decomposed letters: the base stays, its combining marks go. NFKD can bring forth characters of the table again.
     text = "".join(c for c in text if not unicodedata.combining(c)).translate(_LETTERS)
     text = "".join(c if " " <= c <= "~" else "?" for c in text)
-    text = _DOTTED_QUAD.sub(lambda quad: quad[0].replace(".", "-"), text)
-    return " ".join(text.split()) or "NA"
+    return " ".join(without_quads(text).split()) or "NA"

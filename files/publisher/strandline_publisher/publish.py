@@ -1,64 +1,97 @@
-"""From sightings to files: compiles each feed, judges it, and puts it in place."""
+"""From sightings to a generation of files: compiles each feed, judges it, and switches the site once."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
-from . import feedfile, site, store
+from . import feedfile, guards, site, store
 from .addresses import NeverList, address_text, packed
-from .astable import AsTable
-from .config import Config, Feed, Guard
+from .astable import AsTable, Loaded, load_or_last
+from .config import Config, Feed
 from .errors import RefusedError, SourceError, SourceUnavailableError
 from .feedfile import Entry
-from .source import Row, Source
+from .source import Condition, Snapshot, Source
 from .window import Window
 
 _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Accept:
+    """Which guards the operator overrules for one run."""
+
+    drop: bool = False
+    growth: bool = False
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """What a run did, by category."""
+    """What a run did, by category; `problems` are sentences for the operator."""
 
     published: tuple[str, ...]
     failed: tuple[str, ...]
     source_unavailable: bool = False
+    problems: tuple[str, ...] = ()
+    stale_after: datetime | None = None
+
+
+class Gathered:
+    """The sources of a feed that may be published, bounded: what is beyond a limit is counted and let go."""
+
+    def __init__(self, table: AsTable, never: NeverList, *, most: int, most_unproven: int) -> None:
+        self._table = table
+        self._never = never
+        self._most = most
+        self._most_unproven = most_unproven
+        self.proven: dict[str, Entry] = {}
+        self.unproven: dict[str, Entry] = {}
+        self.proven_count = 0
+        self.unproven_count = 0
+        self.never_listed = 0
+
+    def take(self, address: str, first: str, last: str, events: int, verified: int) -> None:
+        """Take a source; see `source.Take`."""
+        value = packed(address)
+        if value in self._never:
+            self.never_listed += 1
+            return
+        if verified:
+            self.proven_count += 1
+            chosen, room = self.proven, self._most
+        else:
+            self.unproven_count += 1
+            chosen, room = self.unproven, self._most_unproven
+        if len(chosen) >= room:
+            return
+        if ":" in address:
+            address = address_text(value)
+        # An address comes twice only when it was stored in two forms, as itself and IPv4-mapped.
+        if known := self.proven.pop(address, None) or self.unproven.pop(address, None):
+            first, last = min(first, known.first_seen), max(last, known.last_seen)
+            events, verified = events + known.events, verified + known.verified_events
+            chosen = self.proven if verified else self.unproven
+        system = self._table.find(value)
+        chosen[address] = Entry(system.asn if system else -1, address, system, first, last, events, verified)
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """A feed that may replace the published one."""
+    """A feed that may replace the published one: the entries of each text file, and of the NDJSON file."""
 
-    files: dict[str, bytes]
-    record: site.Record
-
-
-def text_name(feed: Feed, family: int) -> str:
-    """Return the name of the feed's text file for the address family (4 or 6)."""
-    return f"{feed.category}.txt" if family == 4 else f"{feed.category}-ipv6.txt"
+    texts: dict[str, list[Entry]]
+    entries: list[Entry]
+    unproven: int
+    held_back: dict[str, int]
+    problem: str
 
 
-def collect(rows: Iterable[Row], table: AsTable, never: NeverList) -> dict[int, list[Entry]]:
-    """Return the sorted entries by address family, one for each address that may be published."""
-    entries: dict[bytes, Entry] = {}
-    for row in rows:
-        value = packed(row.address)
-        if value in never:
-            continue
-        first, last = row.first_seen.astimezone(UTC), row.last_seen.astimezone(UTC)
-        events, verified = row.events, row.verified_events
-        # An address comes twice only when it was stored in two forms, as itself and IPv4-mapped.
-        if known := entries.get(value):
-            first, last = min(first, known.first_seen), max(last, known.last_seen)
-            events, verified = events + known.events, verified + known.verified_events
-        entries[value] = Entry(value, address_text(value), table.find(value), first, last, events, verified)
-    ordered = sorted(entries.values(), key=lambda entry: entry.sort_key)
-    return {family: [e for e in ordered if len(e.value) == length] for family, length in ((4, 4), (6, 16))}
+def text_name(feed: Feed, family: int, *, part: str = "") -> str:
+    """Return the name of a text file for the address family (4 or 6)."""
+    return f"{feed.category}{part}.txt" if family == 4 else f"{feed.category}{part}-ipv6.txt"
 
 
 def expected_rows(path: Path, window: Window, never: NeverList) -> int:
@@ -66,9 +99,10 @@ def expected_rows(path: Path, window: Window, never: NeverList) -> int:
 
     A row leaves a feed by age only, so this tells a loss of data from a quiet week. 0 when there is no such file.
     """
+    start, end = (f"{moment:%Y-%m-%d %H:%M:%S}" for moment in (window.start, window.end))
     try:
-        rows = list(feedfile.published_rows(path.read_text(encoding="ascii")))
-        return sum(window.start <= seen < window.end and packed(address) not in never for address, seen in rows)
+        rows = feedfile.published_rows(path.read_text(encoding="ascii"))
+        return sum(start <= seen < end and packed(address) not in never for address, seen in rows)
     except FileNotFoundError:
         return 0
     except ValueError as error:  # among them UnicodeDecodeError
@@ -76,56 +110,195 @@ def expected_rows(path: Path, window: Window, never: NeverList) -> int:
         return 0
 
 
-def judge(name: str, rows: int, expected: int, guard: Guard) -> None:
-    """Raise RefusedError when too few rows have come back."""
-    if expected and not rows:
-        raise RefusedError(f"{name}: no row, where {expected} published ones are still in the window")
-    if expected > guard.min_rows and rows * 100 < expected * guard.percent:
-        raise RefusedError(
-            f"{name}: {rows} rows, fewer than {guard.percent} % of the {expected} published ones still in the window"
+class Run:
+    """One run: what is published now, what the database has, and the limits."""
+
+    def __init__(self, config: Config, window: Window, *, now: datetime, accept: Accept) -> None:
+        self.config = config
+        self.window = window
+        self.now = now
+        self.accept = accept
+        self.former = store.current(config.webroot)
+        if self.former is None and (config.webroot / site.LIST).is_file():
+            self.former = config.webroot  # as releases before the generations left it
+        self.previous = site.load_records(self.former, config.feeds)
+        self.history = guards.History(config.state / "history.json")
+        self.loaded: Loaded = load_or_last(config.asn_table, config.state / "asn.table")
+
+    def compile(self, feed: Feed, snapshot: Snapshot) -> Compiled | None:
+        """Return what may be published of a feed, or None while it never had an address.
+
+        Raises RefusedError, SourceError.
+        """
+        guard = self.config.guard
+        kept = self.previous.get(feed.category)
+        published = kept.addresses + kept.addresses_ipv6 if kept else None
+        most = 10**9 if self.accept.growth else guards.most_rows(published, guard)
+        past = self.history.of(feed.category) or ([kept.unproven or published or 0] if kept else [])
+        limit = guards.unproven_limit(past, guard)
+        direct = guard.unproven in ("plausible", "publish", "separate")
+
+        def gathered(room: int) -> Gathered:
+            return Gathered(self.loaded.table, self.config.never, most=most, most_unproven=room)
+
+        sources = gathered(limit + 1 if direct else 0)
+        snapshot.rows(feed.category, self.window, sources.take)
+        problem = ""
+        unproven = sources.unproven
+        if len(unproven) > limit or guard.unproven == "several":
+            if direct:
+                problem = (
+                    f"{sources.unproven_count} sources that were never proven to be real, where {limit} are plausible: "
+                    f"only those that {guard.unproven_sensors} sensors saw are published"
+                )
+            unproven = sources.unproven = {}  # their memory is needed for the others
+            several = gathered(limit)
+            try:
+                snapshot.rows_of_several(
+                    feed.category, self.window, several.take, sensors=guard.unproven_sensors, most=limit
+                )
+                unproven = several.unproven
+            except SourceUnavailableError:
+                raise
+            except SourceError as error:
+                problem += f"; they can't be told ({error}), so none of them is"
+        if sources.proven_count + len(unproven) > most:
+            raise RefusedError(
+                f"{sources.proven_count + len(unproven)} rows, where at most {most} are plausible"
+                f" for a feed of {published or 0}; see --accept-growth if they are real"
+            )
+        return self._split(feed, sources, unproven, problem)
+
+    def _split(self, feed: Feed, sources: Gathered, unproven: dict[str, Entry], problem: str) -> Compiled | None:
+        """Sort the entries into files, and judge each. Raises RefusedError."""
+        guard = self.config.guard
+        parts = {"": {**unproven, **sources.proven}}
+        if guard.unproven == "separate":
+            parts = {"": sources.proven, "-unproven": unproven}
+        texts: dict[str, list[Entry]] = {}
+        entries: list[Entry] = []
+        for part, found in parts.items():
+            ordered = sorted(found.values())
+            entries += ordered
+            for family in (4, 6):
+                name = text_name(feed, family, part=part)
+                mine = [entry for entry in ordered if (":" in entry.address) == (family == 6)]
+                there = self.former is not None and (self.former / name).exists()
+                # The first file waits for the first address: an empty list would be worse than none.
+                if not mine and not there:
+                    continue
+                # Sources that are held back on purpose have not been lost.
+                if (
+                    there
+                    and self.former is not None
+                    and not self.accept.drop
+                    and not problem
+                    and guard.unproven != "omit"
+                ):
+                    guards.judge_drop(
+                        name, len(mine), expected_rows(self.former / name, self.window, self.config.never), guard
+                    )
+                texts[name] = mine
+        if not texts:
+            return None
+        held = {"never_listed": sources.never_listed, "unproven": sources.unproven_count - len(unproven)}
+        return Compiled(texts, sorted(entries) if len(parts) > 1 else entries, len(unproven), held, problem)
+
+    def write(self, builder: store.Builder, feed: Feed, compiled: Compiled) -> site.Record:
+        """Write a feed's files and return its record. Raises OSError."""
+        described = []
+
+        def add(name: str, kind: str, rows: int, content: bytes) -> None:
+            described.append(site.File(name, kind, rows, len(content), builder.add(name, content)))
+
+        count = {4: 0, 6: 0}
+        for name, entries in compiled.texts.items():
+            family = 6 if name.endswith("-ipv6.txt") else 4
+            count[family] += len(entries)
+            content = feedfile.render(self.config.network, feed, self.window, entries, family=family)
+            add(name, f"text-ipv{family}", len(entries), content)
+        add(f"{feed.category}.ndjson", "ndjson", len(compiled.entries), feedfile.render_ndjson(feed, compiled.entries))
+        return site.Record(
+            category=feed.category,
+            status="published",
+            updated=site.stamp(self.now) or "",
+            window_start=site.stamp(self.window.start) or "",
+            window_end=site.stamp(self.window.end) or "",
+            addresses=count[4],
+            addresses_ipv6=count[6],
+            asns=len({entry.asn for entry in compiled.entries if entry.system}),
+            events=sum(entry.events for entry in compiled.entries),
+            unproven=compiled.unproven,
+            held_back=compiled.held_back,
+            problem=compiled.problem,
+            files=tuple(described),
         )
 
+    def keep(self, builder: store.Builder, category: str, problem: str) -> site.Record | None:
+        """Take a feed's files over as they are; None when it has none. Raises OSError."""
+        for name in site.feed_files(category):
+            builder.discard(name)
+        record = self.previous.get(category)
+        if record is None or self.former is None:
+            return None
+        for file in record.files:
+            builder.keep(file.name, self.former)
+        return record.kept(problem)
 
-def compile_feed(
-    config: Config, feed: Feed, rows: Iterable[Row], window: Window, table: AsTable, *, now: datetime, override: bool
-) -> Compiled | None:
-    """Return the feed's files, or None while it never had an address. Raises RefusedError, SourceError."""
-    families = collect(rows, table, config.never)
-    files: dict[str, bytes] = {}
-    described: list[site.File] = []
-    for family, entries in families.items():
-        name = text_name(feed, family)
-        path = config.webroot / name
-        # The first file waits for the first address: an empty list would be worse than none.
-        if not entries and not path.exists():
-            continue
-        if not override:
-            judge(name, len(entries), expected_rows(path, window, config.never), config.guard)
-        files[name] = feedfile.render(config.network, feed, window, entries, family=family)
-        described.append(_describe(name, f"text-ipv{family}", len(entries), files[name]))
-    if not files:
-        return None
-    both = [*families[4], *families[6]]
-    name = f"{feed.category}.ndjson"
-    files[name] = feedfile.render_ndjson(feed, both)
-    described.append(_describe(name, "ndjson", len(both), files[name]))
-    record = site.Record(
-        category=feed.category,
-        status="published",
-        updated=f"{now:%Y-%m-%dT%H:%M:%SZ}",
-        window_start=f"{window.start:%Y-%m-%dT%H:%M:%SZ}",
-        window_end=f"{window.end:%Y-%m-%dT%H:%M:%SZ}",
-        addresses=len(families[4]),
-        addresses_ipv6=len(families[6]),
-        asns=len({entry.system.asn for entry in both if entry.system}),
-        events=sum(entry.events for entry in both),
-        files=tuple(described),
-    )
-    return Compiled(files, record)
+    def feed(self, builder: store.Builder, feed: Feed, snapshot: Snapshot) -> site.Record | None:
+        """Publish a feed into the new generation, or keep what there is; None while it never had an address.
 
+        Raises SourceUnavailableError when no other feed can be read any more, OSError when none can be written.
+        """
+        category = feed.category
+        try:
+            compiled = self.compile(feed, snapshot)
+            if compiled is None:
+                _LOG.info("%s: nothing seen yet, no file", category)
+                return None
+            record = self.write(builder, feed, compiled)
+        except RefusedError as error:
+            problem = str(error)
+            _LOG.error("%s: %s; the published files stay. See --accept-drop if the loss is real", category, problem)
+        except SourceUnavailableError:
+            raise
+        except SourceError as error:
+            problem = str(error)
+            _LOG.error("%s: %s; the published files stay", category, problem)
+        except OSError:
+            raise
+        except Exception as error:
+            # Whatever it is: the other feeds' readers must not suffer for it.
+            problem = f"a mistake of this program ({type(error).__name__}); the journal has more"
+            _LOG.exception("%s: not published; the published files stay", category)
+        else:
+            _LOG.info(
+                "%s: %d IPv4 and %d IPv6 addresses, %d events",
+                category, record.addresses, record.addresses_ipv6, record.events,
+            )  # fmt: skip
+            if record.problem:
+                _LOG.warning("%s: %s", category, record.problem)
+            return record
+        return self.keep(builder, category, problem) or site.Record(
+            category, "failed", "", "", "", 0, 0, 0, 0, problem=problem
+        )
 
-def _describe(name: str, kind: str, rows: int, content: bytes) -> site.File:
-    return site.File(name, kind, rows, len(content), hashlib.sha256(content).hexdigest())
+    def keep_all(self, builder: store.Builder, problem: str) -> dict[str, site.Record]:
+        """Take every feed over as it is."""
+        kept = {feed.category: self.keep(builder, feed.category, problem) for feed in self.config.feeds}
+        return {category: record for category, record in kept.items() if record is not None}
+
+    def compile_all(self, builder: store.Builder, source: Source) -> tuple[dict[str, site.Record], Condition]:
+        """Publish every feed from one snapshot. Raises SourceUnavailableError, RefusedError, OSError."""
+        with source.snapshot() as snapshot:
+            condition = snapshot.condition
+            published = [record.end for record in self.previous.values()]
+            guards.judge_window(self.window, condition, published, through_now=self.config.through_now)
+            if problem := guards.silence(condition, self.config.guard):
+                _LOG.error("%s; the published feeds stay", problem)
+                return self.keep_all(builder, problem), condition
+            found = {feed.category: self.feed(builder, feed, snapshot) for feed in self.config.feeds}
+        return {category: record for category, record in found.items() if record is not None}, condition
 
 
 def check_texts(config: Config, window: Window) -> None:
@@ -135,54 +308,77 @@ def check_texts(config: Config, window: Window) -> None:
             feedfile.header(config.network, feed, window, family=family)
 
 
-def run(config: Config, source: Source, window: Window, *, now: datetime, override: bool = False) -> Outcome:
-    """Compile and publish every feed, then the index page. A feed that fails keeps its files and stops no other.
+def _problems(run: Run, records: Iterable[site.Record], condition: Condition | None, general: str) -> tuple[str, ...]:
+    """Return every problem of a run as a sentence."""
+    found = [general] if general else []
+    found += [
+        f"{record.category}: {record.problem}" for record in records if record.problem and record.problem != general
+    ]
+    if condition is not None:
+        found += guards.silent_collectors(condition, run.config.guard)
+    if run.loaded.problem:
+        _LOG.error("%s", run.loaded.problem)
+        found.append(run.loaded.problem)
+    return tuple(found)
 
-    Raises ConfigurationError before anything is changed, and OSError when the website's own pages can't be written.
+
+def run(config: Config, source: Source, window: Window, *, now: datetime, accept: Accept | None = None) -> Outcome:
+    """Compile every feed into a new generation and let the site lead to it. A feed that fails keeps its files and stops
+    no other; while the database is away or silent, all keep theirs.
+
+    Raises ConfigurationError before anything is changed, RefusedError when the window can't be right, and OSError when
+    the site can't be written: it stays as it was then.
     """
     check_texts(config, window)
-    table = AsTable.load(config.asn_table)
-    store.clean(config.webroot)
-    previous = site.load_records(config.webroot)
-    records: dict[str, site.Record] = {}
-    published: list[str] = []
-    failed: list[str] = []
+    this = Run(config, window, now=now, accept=accept or Accept())
+    condition: Condition | None = None
     unavailable = False
-    for feed in config.feeds:
-        category = feed.category
-        kept = previous.get(category)
+    with store.Builder(config.webroot) as builder:
         try:
-            if unavailable:
-                raise SourceUnavailableError("not tried, since the database can't be reached")
-            rows = source.rows(category, window)
-            compiled = compile_feed(config, feed, rows, window, table, now=now, override=override)
-            if compiled is None:
-                _LOG.info("%s: nothing seen yet, no file", category)
-                continue
-            store.write_files(config.webroot, compiled.files)
-            records[category] = compiled.record
-            published.append(category)
-            _LOG.info(
-                "%s: %d IPv4 and %d IPv6 addresses, %d events",
-                category, compiled.record.addresses, compiled.record.addresses_ipv6, compiled.record.events,
-            )  # fmt: skip
-            continue
-        except RefusedError as error:
-            _LOG.error("%s; the published files stay. See --accept-drop if the loss is real", error)
+            records, condition = this.compile_all(builder, source)
+            general = guards.silence(condition, config.guard)
         except SourceUnavailableError as error:
             unavailable = True
-            _LOG.error("%s: %s; the published files stay", category, error)
-        except SourceError as error:
-            _LOG.error("%s: %s; the published files stay", category, error)
-        except Exception:
-            # Whatever it is: the other feeds' readers must not suffer for it.
-            _LOG.exception("%s: not published; the published files stay", category)
-        failed.append(category)
-        if kept:
-            records[category] = kept.kept()
-    defined = {feed.category for feed in config.feeds}
-    for category in sorted(previous.keys() - defined):
-        store.remove_files(config.webroot, site.feed_files(category))
-        _LOG.info("%s: no longer defined, its files are removed", category)
-    site.write(config, window, records, now=now)
-    return Outcome(tuple(published), tuple(failed), unavailable)
+            general = str(error)
+            _LOG.error("%s; the published feeds stay", general)
+            # What was compiled before the database went away is of no use: all feeds are of one moment.
+            builder.clear()
+            records = this.keep_all(builder, general)
+        problems = _problems(this, records.values(), condition, general)
+        failed = tuple(r.category for r in records.values() if r.status != "published")
+        if unavailable:
+            failed = tuple(feed.category for feed in config.feeds)
+        there = {category: record for category, record in records.items() if record.status != "failed"}
+        _switch(this, builder, there, condition, problems)
+    published = tuple(r.category for r in records.values() if r.status == "published")
+    return Outcome(
+        published,
+        failed,
+        unavailable,
+        problems,
+        min((site.stale_after(config, record) for record in there.values()), default=None),
+    )
+
+
+def _switch(
+    this: Run,
+    builder: store.Builder,
+    records: dict[str, site.Record],
+    condition: Condition | None,
+    problems: tuple[str, ...],
+) -> None:
+    """Finish the generation and let the site lead to it; one that says nothing new is dropped. Raises OSError."""
+    config, former = this.config, this.former
+    published = site.fingerprint(this.previous, site.published_problems(former))
+    if store.current(config.webroot) is not None and site.fingerprint(records, problems) == published:
+        _LOG.info("nothing has changed since the last generation")
+        return
+    name = store.free_name(config.webroot, this.window.end)
+    site.write(builder, config, site.Report(name, this.now, records, condition, this.loaded, problems))
+    generation = builder.finish(name, key=config.signing_key, comment=f"generation {name}")
+    store.switch(config.webroot, generation)
+    this.history.add(this.window, {r.category: r.unproven for r in records.values() if r.status == "published"})
+    if former == config.webroot:
+        store.remove_flat_site(config.webroot)
+    removed = store.prune(config.webroot, this.now)
+    _LOG.info("generation %s is published%s", name, f", {removed} old ones are removed" if removed else "")

@@ -1,37 +1,43 @@
-"""The website around the feeds: index page, machine-readable list, robots.txt."""
+"""The website around the feeds: index page, list for programs with its schema, robots.txt and security.txt."""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import jinja2
 
-from . import store
+from . import feedfile, store
+from .astable import Loaded
 from .config import Config, Feed
-from .window import Window
+from .source import Condition
 
 _LOG = logging.getLogger(__name__)
 _TEMPLATES = Path(__file__).parent / "templates"
-_LIST = "feeds.json"
+LIST = "feeds.json"
+SCHEMA = "feeds.schema.json"
+SCHEMA_VERSION = 2
 # The page is for people who search; the lists of addresses have no place in a search engine.
-_ROBOTS = "User-agent: *\nAllow: /$\nAllow: /index.html\nDisallow: /\n"
+_ROBOTS = "User-agent: *\nAllow: /$\nAllow: /index.html\nAllow: /.well-known/\nDisallow: /\n"
+_HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
 class File:
-    """A published file: its name, format, data rows, size in bytes and SHA-256."""
+    """A published file: its name, format, data rows, size in bytes, SHA-256, and where its generation has it."""
 
     name: str
     format: str
     rows: int
     bytes: int
     sha256: str
+    url: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,36 +53,152 @@ class Record:
     addresses_ipv6: int
     asns: int
     events: int
-    files: tuple[File, ...]
+    unproven: int = 0
+    held_back: Mapping[str, int] = field(default_factory=dict)
+    """How many addresses were left out, by reason: never_listed, unproven."""
+    problem: str = ""
+    files: tuple[File, ...] = ()
 
-    def kept(self) -> Record:
-        """Return the record of files that an unsuccessful run left in place."""
-        return dataclasses.replace(self, status="kept")
+    @property
+    def end(self) -> datetime:
+        """The end of the window."""
+        return datetime.fromisoformat(self.window_end)
+
+    def kept(self, problem: str) -> Record:
+        """Return the record of files that an unsuccessful run left as they are."""
+        return dataclasses.replace(self, status="kept", problem=problem)
 
 
-def feed_files(category: str) -> list[str]:
-    """Return the names of every file that a feed can have."""
-    return [f"{category}.txt", f"{category}-ipv6.txt", f"{category}.ndjson"]
+@dataclass(frozen=True)
+class Report:
+    """All that a run has to say of itself."""
+
+    generation: str
+    now: datetime
+    records: Mapping[str, Record]
+    condition: Condition | None
+    """None when the database can't be reached."""
+    table: Loaded
+    problems: tuple[str, ...]
 
 
-def load_records(webroot: Path) -> dict[str, Record]:
-    """Return the records of the last run, or none when its list is missing or damaged."""
+def stamp(moment: datetime | None) -> str | None:
+    """Return a time as the list has it."""
+    return None if moment is None else f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def next_update(config: Config, now: datetime) -> datetime:
+    """Return when the next generation will be there at the latest, if all goes well."""
+    hour = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    due = hour + timedelta(seconds=config.publish_delay)
+    return due if due > now else due + _HOUR
+
+
+def stale_after(config: Config, record: Record) -> datetime:
+    """Return when a feed's files are too old to act on: when so many runs in a row have failed to renew them."""
+    end = record.end - (_HOUR if config.through_now else timedelta(0))
+    return end + _HOUR + timedelta(seconds=config.publish_delay) + timedelta(hours=config.stale_hours)
+
+
+def feed_files(category: str) -> dict[str, str]:
+    """Return the names of every file that a feed can have, each with its format."""
+    return {
+        f"{category}.txt": "text-ipv4",
+        f"{category}-ipv6.txt": "text-ipv6",
+        f"{category}-unproven.txt": "text-ipv4",
+        f"{category}-unproven-ipv6.txt": "text-ipv6",
+        f"{category}.ndjson": "ndjson",
+    }
+
+
+def load_records(directory: Path | None, feeds: Iterable[Feed]) -> dict[str, Record]:
+    """Return the records of what is published; from the files themselves when the list is missing or damaged."""
+    if directory is None:
+        return {}
     try:
-        feeds = json.loads((webroot / _LIST).read_text(encoding="utf-8"))["feeds"]
+        entries = json.loads((directory / LIST).read_text(encoding="utf-8"))["feeds"]
         records = {}
-        for feed in feeds:
-            if feed["status"] != "none":
-                values = {f.name: feed[f.name] for f in dataclasses.fields(Record) if f.name != "files"}
-                records[str(feed["category"])] = Record(**values, files=tuple(File(**file) for file in feed["files"]))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        _LOG.warning("%s: can't be used (%s); it is written anew", webroot / _LIST, error)
-        return {}
+        known = {f.name for f in dataclasses.fields(Record)} - {"files"}
+        for entry in entries:
+            if entry["status"] != "none":
+                # A list of an earlier release lacks some.
+                values = {name: entry[name] for name in known if name in entry}
+                files = tuple(
+                    File(**{f.name: file[f.name] for f in dataclasses.fields(File) if f.name in file})
+                    for file in entry["files"]
+                )
+                record = Record(**{"problem": "", **values, "files": files})
+                if record.end.tzinfo is None or not all((directory / file.name).is_file() for file in files):
+                    raise ValueError(f"{record.category}: not what is there")
+                records[record.category] = record
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        _LOG.warning("%s: can't be used (%s); it is made anew from the files", directory / LIST, error)
+        rebuilt = (_rebuilt(directory, feed.category) for feed in feeds)
+        return {record.category: record for record in rebuilt if record is not None}
     return records
 
 
-def _list(config: Config, window: Window, records: Mapping[str, Record], now: datetime) -> str:
+def _rebuilt(directory: Path, category: str) -> Record | None:
+    """Return a feed's record as its files tell it, or None when it has none that is whole."""
+    files = []
+    counts = {"text-ipv4": 0, "text-ipv6": 0, "ndjson": 0}
+    window = None
+    events = unproven = 0
+    systems = set()
+    try:
+        for name, kind in feed_files(category).items():
+            path = directory / name
+            if not path.is_file():
+                continue
+            content = path.read_bytes()
+            if kind == "ndjson":
+                rows = [json.loads(line) for line in content.splitlines()]
+                events = sum(int(row["events"]) for row in rows)
+                unproven = sum(not row["verified"] for row in rows)
+                systems = {row["asn"] for row in rows if row["asn"] is not None}
+            else:
+                rows = list(feedfile.published_rows(content.decode("ascii")))
+                window = feedfile.published_window(content.decode("ascii"))
+            counts[kind] += len(rows)
+            files.append(File(name, kind, len(rows), len(content), hashlib.sha256(content).hexdigest()))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        _LOG.warning("%s in %s: not whole (%s)", category, directory, error)
+        return None
+    if window is None:
+        return None
+    return Record(
+        category=category,
+        status="kept",
+        updated=stamp(datetime.fromtimestamp((directory / files[0].name).stat().st_mtime, UTC)) or "",
+        window_start=stamp(window.start) or "",
+        window_end=stamp(window.end) or "",
+        addresses=counts["text-ipv4"],
+        addresses_ipv6=counts["text-ipv6"],
+        asns=len(systems),
+        events=events,
+        unproven=unproven,
+        files=tuple(files),
+    )
+
+
+def fingerprint(records: Mapping[str, Record], problems: Iterable[str]) -> object:
+    """Return what two runs must have in common for the second one to publish nothing new."""
+    return (
+        [(r.category, r.status, r.problem, [(f.name, f.sha256) for f in r.files]) for r in records.values()],
+        list(problems),
+    )
+
+
+def published_problems(directory: Path | None) -> list[str]:
+    """Return the problems that the published list names; none when it can't be read."""
+    try:
+        document = json.loads(((directory or Path("/nonexistent")) / LIST).read_text(encoding="utf-8"))
+        return [str(problem) for problem in document.get("problems", [])]
+    except (OSError, ValueError, AttributeError, TypeError):
+        return []
+
+
+def _list(config: Config, report: Report) -> str:
     def entry(feed: Feed) -> dict[str, object]:
         about: dict[str, object] = {
             "category": feed.category,
@@ -84,15 +206,53 @@ def _list(config: Config, window: Window, records: Mapping[str, Record], now: da
             "description": feed.description,
             "first_seen_column": feed.first_seen,
         }
-        record = records.get(feed.category)
-        return {**about, **(dataclasses.asdict(record) if record else {"status": "none", "files": []})}
+        record = report.records.get(feed.category)
+        if record is None:
+            return {**about, "status": "none", "files": []}
+        files = [{**dataclasses.asdict(file), "url": f"/{report.generation}/{file.name}"} for file in record.files]
+        return {
+            **about,
+            **dataclasses.asdict(record),
+            "stale_after": stamp(stale_after(config, record)),
+            "files": files,
+        }
 
+    condition, table = report.condition, report.table
+    newest = max(report.records.values(), key=lambda record: record.end, default=None)
     return json.dumps(
         {
+            "schema": SCHEMA,
+            "schema_version": SCHEMA_VERSION,
             "network": dataclasses.asdict(config.network),
-            "generated": f"{now:%Y-%m-%dT%H:%M:%SZ}",
-            "window_start": f"{window.start:%Y-%m-%dT%H:%M:%SZ}",
-            "window_end": f"{window.end:%Y-%m-%dT%H:%M:%SZ}",
+            "generation": f"/{report.generation}/",
+            "generated": stamp(report.now),
+            "next_update": stamp(next_update(config, report.now)),
+            "stale_after": stamp(next_update(config, report.now) + timedelta(hours=config.stale_hours)),
+            "window_start": newest and newest.window_start,
+            "window_end": newest and newest.window_end,
+            "manifest": f"/{report.generation}/{store.MANIFEST}",
+            "signature": f"/{report.generation}/{store.MANIFEST}.minisig" if config.signing_key else None,
+            "problems": list(report.problems),
+            "source": None
+            if condition is None
+            else {
+                "newest_event": stamp(condition.newest_event),
+                "collectors": [
+                    {
+                        "name": name,
+                        "loaded": stamp(moved),
+                        "lag_seconds": max(0, int((condition.clock - moved).total_seconds())),
+                    }
+                    for name, moved in sorted(condition.collectors.items())
+                ],
+            },
+            "asn_table": {
+                "modified": stamp(table.modified),
+                "age_seconds": max(0, int((report.now - table.modified).total_seconds())) if table.modified else None,
+                "ranges": len(table.table),
+                "overlaps": table.table.overlaps,
+                "problem": table.problem,
+            },
             "feeds": [entry(feed) for feed in config.feeds],
         },
         indent=1,
@@ -100,7 +260,7 @@ def _list(config: Config, window: Window, records: Mapping[str, Record], now: da
     )
 
 
-def _index(config: Config, window: Window, records: Mapping[str, Record], now: datetime) -> str:
+def _index(config: Config, report: Report) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -110,16 +270,37 @@ def _index(config: Config, window: Window, records: Mapping[str, Record], now: d
         keep_trailing_newline=True,
     )
     return environment.get_template("index.html.j2").render(
-        network=config.network, feeds=config.feeds, window=window, records=records, now=now
+        network=config.network,
+        feeds=config.feeds,
+        report=report,
+        records=report.records,
+        next_update=stamp(next_update(config, report.now)),
+        signed=config.signing_key is not None,
     )
 
 
-def write(config: Config, window: Window, records: Mapping[str, Record], *, now: datetime) -> None:
+def _security_txt(config: Config, now: datetime) -> str:
+    """RFC 9116. It has to end within a year; each generation brings a new one."""
+    contact, url = config.network.contact, config.network.url
+    if not contact.startswith(("https://", "mailto:")):
+        contact = f"mailto:{contact}" if "@" in contact and " " not in contact else url
+    lines = [f"Contact: {contact}", f"Expires: {stamp(now + timedelta(days=90))}", "Preferred-Languages: en"]
+    if url.startswith("https://"):
+        lines.append(f"Canonical: {url.rstrip('/')}/.well-known/security.txt")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def write(builder: store.Builder, config: Config, report: Report) -> None:
     """Write the site's own files. Raises OSError."""
     pages = {
-        _LIST: f"{_list(config, window, records, now)}\n".encode(),
-        "index.html": _index(config, window, records, now).encode(),
+        LIST: f"{_list(config, report)}\n".encode(),
+        SCHEMA: (_TEMPLATES / SCHEMA).read_bytes(),
+        "index.html": _index(config, report).encode(),
         "robots.txt": _ROBOTS.encode(),
         "style.css": (_TEMPLATES / "style.css").read_bytes(),
+        ".well-known/security.txt": _security_txt(config, report.now).encode(),
     }
-    store.write_files(config.webroot, pages, companions=False)
+    if config.signing_key is not None:
+        pages["minisign.pub"] = config.signing_key.with_suffix(".pub").read_bytes()
+    for name, content in pages.items():
+        builder.add(name, content, companions=False)

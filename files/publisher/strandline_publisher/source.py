@@ -1,39 +1,121 @@
-"""Where the sightings come from: the database, or anything that yields rows in a test."""
+"""Where the sightings come from: one snapshot of the database for all feeds of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import psycopg2
+import psycopg2.extensions
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import make_dsn
 
 from .errors import SourceError, SourceUnavailableError
 from .window import Window
 
-_BATCH = 5000  # rows a round trip: large enough for the network, small enough for the memory
+Take = Callable[[str, str, str, int, int], None]
+"""Takes a source: address, first seen, last seen (`YYYY-mm-dd HH:MM:SS`, UTC), events, verified events."""
+
+_TIME = "to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')"
+_COLUMNS = f"host(saddr), {_TIME.format('first_seen')}, {_TIME.format('last_seen')}, events, verified_events"
 
 
-class Row(NamedTuple):
-    """One address of one category in the window. Times carry a time zone."""
+@dataclass(frozen=True)
+class Condition:
+    """How fresh the database is. `collectors`: when the loader of each last got ahead."""
 
-    address: str
-    first_seen: datetime
-    last_seen: datetime
-    events: int
-    verified_events: int
+    clock: datetime
+    newest_event: datetime | None
+    collectors: Mapping[str, datetime] = field(default_factory=dict)
+
+
+class Snapshot(Protocol):
+    """The database as it was at one moment, however long it is read."""
+
+    condition: Condition
+
+    def rows(self, category: str, window: Window, take: Take) -> None:
+        """Hand over each source of the category, in no particular order.
+
+        Raises SourceError, or SourceUnavailableError when no category can be read any more.
+        """
+
+    def rows_of_several(self, category: str, window: Window, take: Take, *, sensors: int, most: int) -> None:
+        """Hand over the unproven sources that so many sensors saw, those with the most events. Raises as `rows`."""
 
 
 class Source(Protocol):
-    """Yields the rows of a category. Raises SourceError, or SourceUnavailableError when no category can be read."""
+    """Something that has snapshots, and takes a note of how a run went."""
 
-    def rows(self, category: str, window: Window) -> Iterator[Row]: ...
+    def snapshot(self) -> AbstractContextManager[Snapshot]:
+        """Open a snapshot. Raises SourceUnavailableError."""
+
+    def note(self, publisher: str, stale_after: datetime | None, problems: Sequence[str]) -> None:
+        """Say how the run went, for the watcher. Raises SourceError."""
+
+
+class _Lines:
+    """Takes what COPY sends, in pieces of any size, and hands over its lines."""
+
+    def __init__(self, take: Take) -> None:
+        self._take = take
+        self._rest = b""
+
+    def write(self, piece: bytes | str) -> int:
+        data = piece.encode() if isinstance(piece, str) else piece
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        take = self._take
+        for line in lines:
+            address, first, last, events, verified = line.decode("ascii").split("\t")
+            take(address, first, last, int(events), int(verified))
+        return len(piece)
+
+
+class _PostgresSnapshot:
+    """A transaction of the isolation level REPEATABLE READ."""
+
+    def __init__(self, connection: Connection, condition: Condition) -> None:
+        self._connection = connection
+        self.condition = condition
+
+    def _copy(self, query: str, values: Sequence[object], take: Take) -> None:
+        try:
+            with self._connection.cursor() as cursor:
+                # A category that fails (it takes too long, say) leaves the snapshot to the others.
+                cursor.execute("SAVEPOINT category")
+                try:
+                    statement = cursor.mogrify(query, values).decode()
+                    cursor.copy_expert(f"COPY ({statement}) TO STDOUT", _Lines(take), 65536)
+                except psycopg2.Error:
+                    cursor.execute("ROLLBACK TO SAVEPOINT category")
+                    raise
+        except psycopg2.Error as error:
+            lost = self._connection.closed or isinstance(error, psycopg2.InterfaceError)
+            kind = SourceUnavailableError if lost else SourceError
+            raise kind(f"the database gave no rows: {_one_line(error)}") from error
+
+    def rows(self, category: str, window: Window, take: Take) -> None:
+        self._copy(
+            f"SELECT {_COLUMNS} FROM strandline.feed(%s, %s, %s)",  # noqa: S608 - a constant
+            (category, window.start, window.end),
+            take,
+        )
+
+    def rows_of_several(self, category: str, window: Window, take: Take, *, sensors: int, most: int) -> None:
+        self._copy(
+            f"SELECT {_COLUMNS} FROM strandline.feed_of_several(%s, %s, %s, %s, %s)",  # noqa: S608 - a constant
+            (category, window.start, window.end, sensors, most),
+            take,
+        )
 
 
 class PostgresSource:
-    """Reads `strandline.feed` through a server-side cursor, one read-only transaction for each category."""
+    """The database of the collectors, by role strandline_publisher."""
 
     def __init__(self, parameters: Mapping[str, str], *, statement_timeout: int) -> None:
         """`parameters` are libpq's; `statement_timeout` is in seconds."""
@@ -41,40 +123,51 @@ class PostgresSource:
             "application_name": "strandline-publisher",
             "connect_timeout": "10",
             **parameters,
-            "options": f"-c statement_timeout={statement_timeout}s -c TimeZone=UTC -c default_transaction_read_only=on",
+            # Sources are grouped in memory rather than on disk; compiling queries costs more than it gains.
+            "options": f"-c statement_timeout={statement_timeout}s -c TimeZone=UTC -c jit=off -c work_mem=32MB",
         }
         self._dsn = make_dsn(**settings)
-        self._connection: Connection | None = None
 
-    def _connect(self) -> Connection:
-        if self._connection is None or self._connection.closed:
-            try:
-                self._connection = psycopg2.connect(self._dsn)
-            except psycopg2.Error as error:
-                raise SourceUnavailableError(f"the database can't be reached: {_one_line(error)}") from error
-        return self._connection
-
-    def rows(self, category: str, window: Window) -> Iterator[Row]:
-        """Yield the category's rows in no particular order."""
-        connection = self._connect()
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[Connection]:
         try:
-            # `with connection` ends the transaction and leaves the connection open.
-            with connection, connection.cursor(name="feed") as cursor:
-                cursor.itersize = _BATCH
-                cursor.execute(
-                    "SELECT host(saddr), first_seen, last_seen, events, verified_events"
-                    " FROM strandline.feed(%s, %s, %s)",
-                    (category, window.start, window.end),
-                )
-                for row in cursor:
-                    yield Row(*row)
+            connection = psycopg2.connect(self._dsn)
         except psycopg2.Error as error:
-            raise SourceError(f"the database gave no rows: {_one_line(error)}") from error
+            raise SourceUnavailableError(f"the database can't be reached: {_one_line(error)}") from error
+        try:
+            yield connection
+        finally:
+            connection.close()
 
-    def close(self) -> None:
-        """Close the connection, if there is one."""
-        if self._connection is not None:
-            self._connection.close()
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[_PostgresSnapshot]:
+        """Open a read-only transaction that sees one moment. Raises SourceUnavailableError."""
+        with self._connected() as connection:
+            try:
+                connection.set_session(
+                    isolation_level=psycopg2.extensions.ISOLATION_LEVEL_REPEATABLE_READ, readonly=True
+                )
+                with connection.cursor() as cursor:
+                    cursor.execute("SELECT clock, newest_event, collectors FROM strandline.feed_status()")
+                    found = cursor.fetchone()
+            except psycopg2.Error as error:
+                raise SourceUnavailableError(f"the database says nothing of itself: {_one_line(error)}") from error
+            if found is None:
+                raise SourceUnavailableError("the database says nothing of itself")
+            clock, newest, collectors = found
+            moved = {str(name): datetime.fromisoformat(moment) for name, moment in collectors.items()}
+            yield _PostgresSnapshot(connection, Condition(clock, newest, moved))
+
+    def note(self, publisher: str, stale_after: datetime | None, problems: Sequence[str]) -> None:
+        """Write how the run went into the database. Raises SourceError."""
+        try:
+            with self._connected() as connection, connection, connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT strandline.note_publication(%s, %s, %s)",
+                    (publisher, stale_after, json.dumps(list(problems))),
+                )
+        except psycopg2.Error as error:
+            raise SourceError(f"the database takes no note of the run: {_one_line(error)}") from error
 
 
 def _one_line(error: Exception) -> str:

@@ -1,4 +1,12 @@
-"""Files on the website: complete or not there at all."""
+"""The site on the disk: generations that never change, and one link that leads to the newest.
+
+    webroot/generations/2026/11/25/03/...   the generation whose window ends at 2026-11-25 03:00 UTC
+    webroot/current                         a symbolic link to one of them: the only thing that is ever switched
+    webroot/generations/.building           a generation that is not complete
+
+A generation is complete, signed, checked and on the disk before it gets its name, and has its name before the link
+leads to it. A run that is killed anywhere leaves the site as it was or as it shall be.
+"""
 
 from __future__ import annotations
 
@@ -7,62 +15,222 @@ import fcntl
 import gzip
 import hashlib
 import os
+import re
+import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from . import signing
+
+MANIFEST = "SHA256SUMS"
 # What stands beside a published file. nginx sends the .gz, with an ETag of its own, to clients that take it.
 COMPANIONS = (".sha256", ".md5", ".gz")
+LINK = "current"
+GENERATIONS = "generations"
+HOURLY_FOR = timedelta(days=7)
+DAILY_FOR = timedelta(days=366)
+# The newest ones are served as they are, older ones from their compressed files alone.
+WHOLE_FOR = timedelta(hours=3)
 _MODE = 0o644
-_ASIDE = ".new"
+_BUILDING = ".building"
+_NAME = re.compile(r"([0-9]{4}/[0-9]{2}/[0-9]{2}/[0-9]{2})(?:-([0-9]+))?")
 
 
-def _companions(name: str, content: bytes) -> dict[str, bytes]:
-    return {
-        f"{name}.sha256": f"{hashlib.sha256(content).hexdigest()}  {name}\n".encode(),
-        f"{name}.md5": f"{hashlib.md5(content, usedforsecurity=False).hexdigest()}  {name}\n".encode(),
+def current(webroot: Path) -> Path | None:
+    """Return the directory that the link leads to, or None before the first generation."""
+    link = webroot / LINK
+    return webroot / os.readlink(link) if link.is_symlink() and link.is_dir() else None
+
+
+def generation_name(directory: Path) -> str:
+    """Return a generation's name, which is its path on the site as well: `2026/11/25/03`."""
+    return "/".join(directory.parts[-4:])
+
+
+def names(webroot: Path) -> list[tuple[datetime, int, str]]:
+    """Return the end of the window, the number of the try, and the name of each generation, oldest first."""
+    found = []
+    for path in (webroot / GENERATIONS).glob("[0-9]*/*/*/*"):
+        if parts := _NAME.fullmatch(generation_name(path)):
+            hour = datetime.strptime(parts[1], "%Y/%m/%d/%H").replace(tzinfo=UTC)
+            found.append((hour, int(parts[2] or 1), parts[0]))
+    return sorted(found)
+
+
+def free_name(webroot: Path, end: datetime) -> str:
+    """Return a name for a generation whose window ends then: `2026/11/25/03`, or `…-2` when it is taken."""
+    tries = [number for hour, number, _ in names(webroot) if hour == end]
+    return f"{end:%Y/%m/%d/%H}" + (f"-{max(tries) + 1}" if tries else "")
+
+
+class Builder:
+    """A generation in the making. Everything raises OSError where the disk does."""
+
+    def __init__(self, webroot: Path) -> None:
+        self._webroot = webroot
+        self.directory = webroot / GENERATIONS / _BUILDING
+        self.directory.parent.mkdir(mode=0o755, exist_ok=True)
+        shutil.rmtree(self.directory, ignore_errors=True)  # of a run that was killed
+        self.directory.mkdir(mode=0o755)
+        self._sums: dict[str, str] = {}
+        # zlib works without Python's lock: the next feed is read and rendered meanwhile.
+        self._pool = ThreadPoolExecutor(1)
+        self._packing: Future[None] | None = None
+
+    def __enter__(self) -> Builder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def clear(self) -> None:
+        """Begin anew."""
+        with contextlib.suppress(OSError):  # what could not be written is not wanted any more
+            self._wait()
+        shutil.rmtree(self.directory)
+        self.directory.mkdir(mode=0o755)
+        self._sums.clear()
+
+    def add(self, name: str, content: bytes, *, companions: bool = True) -> str:
+        """Write a file, with its companions, and return its SHA-256."""
+        digest = self._write(name, content)
+        if companions:
+            self._write(f"{name}.sha256", f"{digest}  {name}\n".encode())
+            md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+            self._write(f"{name}.md5", f"{md5}  {name}\n".encode())
+            self._wait()  # one file's content at a time waits in memory
+            self._packing = self._pool.submit(self._pack, name, content)
+        return digest
+
+    def _pack(self, name: str, content: bytes) -> None:
         # Without name and time in it, so that the same content gives the same bytes.
-        f"{name}.gz": gzip.compress(content, compresslevel=6, mtime=0),
-    }
+        self._write(f"{name}.gz", gzip.compress(content, compresslevel=4, mtime=0))
 
+    def _wait(self) -> None:
+        if self._packing is not None:
+            self._packing.result()
+            self._packing = None
 
-def write_files(directory: Path, files: Mapping[str, bytes], *, companions: bool = True) -> None:
-    """Replace the named files, each with its companions, by renaming complete files over them.
-
-    Everything is on the disk before the first rename. A file whose content stays the same is left alone, so that its
-    ETag and Last-Modified hold. Raises OSError; then no file is partial, and nothing is left aside.
-    """
-    wanted: dict[str, bytes] = {}
-    for name, content in files.items():
-        new = {name: content, **(_companions(name, content) if companions else {})}
-        wanted.update((key, value) for key, value in new.items() if _read(directory / key) != value)
-    aside: dict[Path, Path] = {}
-    try:
-        for name, content in wanted.items():
-            temporary = directory / f".{name}{_ASIDE}"
-            aside[temporary] = directory / name
-            _write(temporary, content)
-        for temporary, target in aside.items():
-            temporary.rename(target)
-    except OSError:
-        for temporary in aside:
-            temporary.unlink(missing_ok=True)
-        raise
-    if wanted:
-        _sync_directory(directory)
-
-
-def remove_files(directory: Path, names: list[str]) -> None:
-    """Remove the named files and their companions where they exist."""
-    for name in names:
+    def discard(self, name: str) -> None:
+        """Take back a file that may have been added."""
+        self._wait()
         for key in (name, *(name + companion for companion in COMPANIONS)):
-            (directory / key).unlink(missing_ok=True)
+            (self.directory / key).unlink(missing_ok=True)
+            self._sums.pop(key, None)
+
+    def keep(self, name: str, former: Path) -> None:
+        """Take a file with its companions over from a former generation: the very same file, with its ETag."""
+        for key in (name, *(name + companion for companion in COMPANIONS)):
+            target = self.directory / key
+            try:
+                os.link(former / key, target)
+            except FileNotFoundError:
+                if key == name:
+                    raise
+                continue
+            with target.open("rb") as file:
+                self._sums[key] = hashlib.file_digest(file, "sha256").hexdigest()
+
+    def _write(self, name: str, content: bytes) -> str:
+        path = self.directory / name
+        path.parent.mkdir(mode=0o755, exist_ok=True)
+        with path.open("wb") as file:
+            os.fchmod(file.fileno(), _MODE)  # whatever the umask is: nginx reads it as another user
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        self._sums[name] = hashlib.sha256(content).hexdigest()
+        return self._sums[name]
+
+    def finish(self, name: str, *, key: Path | None, comment: str) -> Path:
+        """Write and sign the manifest, check every file against it, and give the generation its name.
+
+        Raises ConfigurationError when it can't be signed, ValueError when what is on the disk is not what was written.
+        """
+        self._wait()
+        manifest = self.directory / MANIFEST
+        lines = "".join(f"{digest}  {file}\n" for file, digest in sorted(self._sums.items()))
+        self._write(MANIFEST, lines.encode())
+        if key is not None:
+            signing.sign(key, self.directory / "minisign.pub", manifest, comment)
+            (self.directory / f"{MANIFEST}.minisig").chmod(_MODE)
+            _sync(self.directory / f"{MANIFEST}.minisig")
+        check(self.directory)
+        for directory in (path for path in (self.directory, *self.directory.rglob("*")) if path.is_dir()):
+            _sync(directory)
+        target = self._webroot / GENERATIONS / name
+        parents = [target.parent, *list(target.parent.parents)[:3]]
+        target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        os.rename(self.directory, target)
+        for directory in parents:
+            _sync(directory)
+        return target
 
 
-def clean(directory: Path) -> None:
-    """Remove what a run that was killed left aside. Call it with the lock held."""
-    for leftover in directory.glob(f".*{_ASIDE}"):
-        leftover.unlink(missing_ok=True)
+def check(directory: Path) -> None:
+    """Raise ValueError when a file of a generation is not what its manifest says (one that is thinned fails)."""
+    for line in (directory / MANIFEST).read_text(encoding="utf-8").splitlines():
+        digest, _, name = line.partition("  ")
+        with (directory / name).open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                raise ValueError(f"{directory / name} is not what was written")
+
+
+def switch(webroot: Path, generation: Path) -> None:
+    """Let the link lead to the generation: the one moment in which the site changes. Raises OSError."""
+    aside = webroot / f".{LINK}.new"
+    aside.unlink(missing_ok=True)
+    os.symlink(generation.relative_to(webroot), aside)
+    os.rename(aside, webroot / LINK)
+    _sync(webroot)
+
+
+def prune(webroot: Path, now: datetime) -> int:
+    """Remove generations that have had their time, and thin older ones. Returns how many were removed.
+
+    Every generation stays for HOURLY_FOR, the first of each day for DAILY_FOR.
+    """
+    serving = current(webroot)
+    removed = 0
+    first_of_day: dict[str, str] = {}
+    for hour, _, name in names(webroot):
+        directory = webroot / GENERATIONS / name
+        daily = first_of_day.setdefault(f"{hour:%Y-%m-%d}", name) == name
+        if directory == serving:
+            continue
+        if now - hour > (DAILY_FOR if daily else HOURLY_FOR):
+            shutil.rmtree(directory)
+            removed += 1
+        elif now - hour > WHOLE_FOR:
+            _thin(directory)
+    for parent in sorted((webroot / GENERATIONS).glob("[0-9]*/**/"), reverse=True):
+        with contextlib.suppress(OSError):  # not empty
+            parent.rmdir()
+    return removed
+
+
+def _thin(directory: Path) -> None:
+    """Remove what a compressed file stands beside: nginx sends it unpacked to who wants that."""
+    for packed in directory.glob("*.gz"):
+        packed.with_suffix("").unlink(missing_ok=True)
+
+
+def remove_flat_site(webroot: Path) -> None:
+    """Remove what releases before the generations wrote into the root itself; nginx serves none of it any more."""
+    try:
+        flat = (webroot / "feeds.json").is_file() and (webroot / "style.css").is_file()
+    except OSError:
+        return
+    if flat:
+        for path in webroot.iterdir():
+            if path.is_file() and not path.is_symlink() and path.name.endswith(
+                (".txt", ".ndjson", ".json", ".html", ".css", *COMPANIONS, ".new")
+            ):  # fmt: skip
+                path.unlink()
 
 
 @contextlib.contextmanager
@@ -81,23 +249,18 @@ def lock(path: Path, *, timeout: float) -> Iterator[None]:
         yield
 
 
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        os.fchmod(file.fileno(), _MODE)  # whatever the umask is: nginx reads it as another user
+def write_aside(path: Path, content: bytes) -> None:
+    """Replace a file of the program's own by a complete one. Raises OSError."""
+    aside = path.with_name(f".{path.name}.new")
+    with aside.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+    os.rename(aside, path)
 
 
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import http.client
 import json
+import re
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from machines import ROOT, Inventory, Machine
+from machines import PSQL, ROOT, Inventory, Machine
 
 sys.path.insert(0, str(ROOT / "tests" / "publisher"))
 
@@ -18,6 +23,7 @@ import feed_readers as readers
 import intelmq_venv
 
 WEBROOT = "/var/www/strandline"
+NEWEST = f"{WEBROOT}/current"
 PROGRAM = [
     "runuser", "-u", "strandline-publisher", "--", "env", "PYTHONPATH=/usr/lib/strandline", "PYTHONDONTWRITEBYTECODE=1",
     "python3", "-m", "strandline_publisher",
@@ -28,8 +34,10 @@ PROGRAM = [
 def texts(publisher: Machine, record: list[dict[str, Any]]) -> dict[str, str]:
     """The published text files by category, as they are on the disk."""
     assert record, "the publisher ran after the scan"
-    names = publisher.check("find", WEBROOT, "-name", "*.txt", "!", "-name", "robots.txt", "-printf", "%f\\n").split()
-    return {name.removesuffix(".txt"): publisher.check("cat", f"{WEBROOT}/{name}") for name in names}
+    names = publisher.check(
+        "find", f"{NEWEST}/", "-name", "*.txt", "!", "-name", "robots.txt", "-printf", "%f\\n"
+    ).split()
+    return {name.removesuffix(".txt"): publisher.check("cat", f"{NEWEST}/{name}") for name in names}
 
 
 def fetch(
@@ -65,7 +73,7 @@ def test_no_file_has_an_address_of_the_fleet(publisher: Machine, inventory: Inve
     fleet = {
         a for group in ("sensors", "collectors", "publishers") for m in inventory.members(group) for a in m.addresses
     }
-    files = publisher.check("sh", "-c", f"cat {WEBROOT}/*.txt {WEBROOT}/*.ndjson")
+    files = publisher.check("sh", "-c", f"cat {NEWEST}/*.txt {NEWEST}/*.ndjson")
     assert fleet
     assert not fleet & set(readers.dotted_quads(files))
 
@@ -85,6 +93,7 @@ def test_other_readers_take_every_line(texts: dict[str, str]) -> None:
         found = addresses(text)
         assert readers.maltrail(text) == found
         assert readers.dotted_quads(text) == found
+        assert readers.without_comments(text) == found
         for skip in (64, 66, 68):
             assert [fields[2] for fields in readers.yeti(text, skip=skip)] == found
 
@@ -123,7 +132,8 @@ def test_the_list_leads_to_every_file_and_its_checksums(publisher: Machine, feed
         assert feed["addresses"] > 0
         assert feed["events"] >= feed["addresses"]
         for file in feed["files"]:
-            _, content = fetch(publisher, f"/{file['name']}")
+            _, content = fetch(publisher, file["url"])
+            assert content == fetch(publisher, f"/{file['name']}")[1] == fetch(publisher, f"/signals/{file['name']}")[1]
             assert (len(content), hashlib.sha256(content).hexdigest()) == (file["bytes"], file["sha256"])
             for algorithm in ("sha256", "md5"):
                 _, line = fetch(publisher, f"/{file['name']}.{algorithm}")
@@ -143,9 +153,245 @@ def test_the_site_serves_its_files_and_nothing_else(publisher: Machine) -> None:
         response, body = fetch(publisher, path)
         assert response.status in (400, 404), path
         assert b"root:" not in body
-    for method in ("POST", "PUT", "DELETE", "OPTIONS", "TRACE"):
-        assert fetch(publisher, "/feeds.json", method=method)[0].status == 405, method
+    for method in ("POST", "PUT", "DELETE", "TRACE"):
+        response, _ = fetch(publisher, "/feeds.json", method=method)
+        assert (response.status, response.headers["Allow"]) == (405, "GET, HEAD, OPTIONS"), method
     assert fetch(publisher, "/feeds.json", method="HEAD")[0].status == 200
+
+
+def test_a_browsers_preflight_is_answered(publisher: Machine) -> None:
+    """A page of another site may ask for a feed with If-None-Match, which is not a simple header."""
+    asked = {"Origin": "https://example.org", "Access-Control-Request-Method": "GET"}
+    response, body = fetch(publisher, "/dnsrd.txt", asked, method="OPTIONS")
+    assert (response.status, body) == (204, b"")
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
+    assert "GET" in response.headers["Access-Control-Allow-Methods"]
+    assert "If-None-Match" in response.headers["Access-Control-Allow-Headers"]
+    plain, _ = fetch(publisher, "/dnsrd.txt")
+    assert "Access-Control-Allow-Methods" not in plain.headers
+    assert "Allow" not in plain.headers
+
+
+def test_caching_ends_when_the_next_generation_comes(publisher: Machine) -> None:
+    """The newest files may be kept for less than an hour, a generation's own for ever."""
+    response, _ = fetch(publisher, "/dnsrd.txt")
+    found = re.fullmatch(r"public, max-age=([0-9]+)(, must-revalidate)?", response.headers["Cache-Control"])
+    assert found
+    minute = int(publisher.check("date", "-u", "+%M"))
+    assert int(found[1]) <= max(30, 60 * ((3 - minute) % 60))
+    _, body = fetch(publisher, "/feeds.json")
+    response, _ = fetch(publisher, json.loads(body)["feeds"][0]["files"][0]["url"])
+    assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    assert fetch(publisher, "/nothing")[0].headers["Cache-Control"] is None
+
+
+def test_who_asks_too_much_is_told_when_to_come_back(publisher: Machine) -> None:
+    """429 with Retry-After."""
+    for _ in range(2000):
+        response, _ = fetch(publisher, "/robots.txt")
+        if response.status == 429:
+            break
+    assert response.status == 429
+    assert 1 <= int(response.headers["Retry-After"]) <= 60
+    time.sleep(int(response.headers["Retry-After"]))
+    assert fetch(publisher, "/robots.txt")[0].status == 200
+
+
+def test_an_ipv6_network_is_one_client(publisher: Machine) -> None:
+    """Addresses of one /64 share the limit; those of the next have their own."""
+    ours, other = [f"fd00:65:0:1::{n:x}" for n in range(1, 5)], "fd00:65:0:2::1"
+    script = (
+        "import http.client, sys\n"
+        "seen = {}\n"
+        "for number in range(400):\n"
+        "    source = sys.argv[1 + number % (len(sys.argv) - 1)]\n"
+        "    site = http.client.HTTPConnection('::1', 80, timeout=9, source_address=(source, 0))\n"
+        "    site.request('GET', '/robots.txt'); status = site.getresponse().status; site.close()\n"
+        "    seen.setdefault(source, []).append(status)\n"
+        "print(sum(status == 200 for statuses in seen.values() for status in statuses))\n"
+    )
+    publisher.check("ip", "-6", "route", "add", "local", "fd00:65::/32", "dev", "lo")
+    try:
+        assert int(publisher.check("python3", "-c", script, *ours)) < 300, "not 120 at once for each of the four"
+        assert int(publisher.check("python3", "-c", script.replace("400", "50"), other)) == 50
+    finally:
+        publisher.check("ip", "-6", "route", "del", "local", "fd00:65::/32", "dev", "lo")
+
+
+def test_security_txt(publisher: Machine) -> None:
+    """RFC 9116: a contact that is a URI, and an end within a year."""
+    response, body = fetch(publisher, "/.well-known/security.txt")
+    assert (response.status, response.headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
+    fields = dict(line.split(": ", 1) for line in body.decode().splitlines())
+    assert fields["Contact"].startswith(("mailto:", "https://"))
+    ends = datetime.fromisoformat(fields["Expires"])
+    assert timedelta(days=7) < ends - datetime.now(UTC) < timedelta(days=365)
+
+
+def test_the_generation_is_signed(publisher: Machine) -> None:
+    """minisign takes the signature with the site's key, sha256sum every file; one changed byte is noticed."""
+    check = f"cd {NEWEST} && minisign -V -q -p minisign.pub -m SHA256SUMS && sha256sum -c --quiet SHA256SUMS"
+    publisher.check("sh", "-c", check)
+    copy = f"rm -rf /run/forged && cp -rL {NEWEST} /run/forged && cd /run/forged && echo >> SHA256SUMS"
+    done = publisher.run("sh", "-c", f"{copy} && minisign -V -q -p minisign.pub -m SHA256SUMS")
+    assert done.returncode != 0
+    publisher.check("rm", "-rf", "/run/forged")
+    # Who serves the files can't sign others.
+    assert (
+        publisher.run("runuser", "-u", "www-data", "--", "cat", "/etc/strandline/publisher-signing.key").returncode != 0
+    )
+
+
+def test_only_the_one_link_is_followed(publisher: Machine) -> None:
+    """A link inside a generation leads nowhere."""
+    publisher.check("sh", "-c", f"ln -sf /etc/passwd {NEWEST}/link.txt")
+    try:
+        for path in ("/link.txt", "/signals/link.txt"):
+            assert fetch(publisher, path)[0].status in (403, 404)
+    finally:
+        publisher.check("rm", "-f", f"{NEWEST}/link.txt")
+
+
+def test_an_old_generation_is_served_from_its_compressed_files(publisher: Machine) -> None:
+    """As when it has been thinned: with and without compression the same text."""
+    _, body = fetch(publisher, "/feeds.json")
+    document = json.loads(body)
+    old = f"{WEBROOT}/generations/2020/02/29"
+    publisher.check("sh", "-c", f"mkdir -p {old} && cp -rL {NEWEST}/ {old}/00 && rm {old}/00/dnsrd.txt")
+    try:
+        plain, content = fetch(publisher, "/2020/02/29/00/dnsrd.txt")
+        assert plain.status == 200
+        [wanted] = [f for feed in document["feeds"] for f in feed["files"] if f["name"] == "dnsrd.txt"]
+        assert hashlib.sha256(content).hexdigest() == wanted["sha256"]
+        packed, content = fetch(publisher, "/2020/02/29/00/dnsrd.txt", {"Accept-Encoding": "gzip"})
+        assert packed.headers["Content-Encoding"] == "gzip"
+        assert hashlib.sha256(gzip.decompress(content)).hexdigest() == wanted["sha256"]
+        assert fetch(publisher, "/2020/02/29/00/")[0].status == 200
+        assert fetch(publisher, "/2020/02/29/00/nothing.txt")[0].status == 404
+    finally:
+        publisher.check("rm", "-rf", f"{WEBROOT}/generations/2020")
+
+
+READER = """
+import hashlib, http.client, json, os, random, sys
+rounds = wrong = 0
+seen = set()
+def get(site, path):
+    site.request("GET", path)
+    answer = site.getresponse()
+    body = answer.read()
+    assert answer.status == 200, (path, answer.status)
+    return body
+while rounds < 1000 or not os.path.exists("/run/reader.done"):
+    # A client of its own each time: the limit for one is not what this is about.
+    source = f"fd00:65:{rounds & 0xffff:x}::1"
+    site = http.client.HTTPConnection("::1", 80, timeout=20, source_address=(source, 0))
+    document = json.loads(get(site, "/feeds.json"))
+    seen.add(document["generation"])
+    files = [file for feed in document["feeds"] for file in feed["files"]]
+    for file in random.sample(files, 4):
+        wrong += hashlib.sha256(get(site, file["url"])).hexdigest() != file["sha256"]
+    site.close()
+    rounds += 1
+print(json.dumps({"rounds": rounds, "wrong": wrong, "generations": len(seen)}))
+"""
+
+
+def test_a_reader_who_follows_the_list_during_runs(publisher: Machine) -> None:
+    """A thousand rounds by HTTP while the publisher publishes again and again: no mismatch."""
+    runs = (
+        "cp /etc/strandline/publisher.yml /run/reader.yml; for n in 1 2 3 4 5 6; do"
+        ' sed -i "s/^  tagline: .*/  tagline: run $n/" /run/reader.yml;'
+        f" {' '.join(PROGRAM)} --config /run/reader.yml || exit 1; done; touch /run/reader.done"
+    )
+    publisher.check("ip", "-6", "route", "add", "local", "fd00:65::/32", "dev", "lo")
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            publishing = pool.submit(publisher.check, "sh", "-c", runs, seconds=300)
+            found = json.loads(publisher.check("timeout", "280", "python3", "-c", READER, seconds=300))
+            publishing.result()
+        assert found["wrong"] == 0
+        assert found["rounds"] >= 1000
+        assert found["generations"] >= 4
+    finally:
+        publisher.check("ip", "-6", "route", "del", "local", "fd00:65::/32", "dev", "lo")
+        publisher.check("rm", "-f", "/run/reader.done", "/run/reader.yml")
+        publisher.check("systemctl", "start", "strandline-publisher.service")
+
+
+def test_days_and_hours_give_the_feed_that_the_hours_give(collector: Machine) -> None:
+    """Sightings of ten days, settled in any order, some of them twice and some long after their day: the feed of every
+    kind of window is what a plain count of the hours gives. Nothing of it stays.
+    """
+    said = collector.check(
+        *PSQL,
+        "--quiet",
+        "--set=ON_ERROR_STOP=1",
+        "--command",
+        """
+        BEGIN;
+        SET LOCAL timezone = 'UTC';
+        CREATE TEMP TABLE seen ON COMMIT DROP AS
+            SELECT date_trunc('hour', at) AS hour, at AS first_seen, at + interval '1 min' AS last_seen,
+                   1 + n % 5 AS events, n % 2 AS verified_events, 'x' || n % 3 AS category,
+                   '192.0.2.0'::inet + (n % 50) AS saddr, n % 7 AS part
+            FROM (SELECT n, date_trunc('hour', now()) - n * interval '5 min 7 s' AS at
+                  FROM generate_series(1, 3000) n) made;
+        CREATE FUNCTION pg_temp.settle(which integer) RETURNS bigint LANGUAGE sql AS $$
+            INSERT INTO strandline.sighting_fresh
+                SELECT hour, first_seen, last_seen, events, verified_events, category, saddr
+                FROM seen WHERE part = which;
+            SELECT strandline.settle_sightings() $$;
+        SELECT json_build_object('settled', sum(pg_temp.settle(part)) > 0) FROM unnest(ARRAY[3, 0, 6, 1, 5, 2]) part;
+        INSERT INTO strandline.sighting_fresh  -- of these the feed is right before they are settled
+            SELECT hour, first_seen, last_seen, events, verified_events, category, saddr FROM seen WHERE part = 4;
+        WITH windows AS (
+            SELECT date_trunc('hour', now()) - n * interval '1 hour' AS upto, length
+            FROM generate_series(0, 30, 5) n, unnest(ARRAY['7 days', '1 day', '3 h', '25 h']::interval[]) length
+        ), wrong AS (
+            SELECT 1 FROM windows, unnest(ARRAY['x0', 'x1', 'x2']) category
+            CROSS JOIN LATERAL (
+                (SELECT * FROM strandline.feed(category, upto - length, upto)
+                 EXCEPT
+                 SELECT saddr, min(first_seen), max(last_seen), sum(events)::bigint, sum(verified_events)::bigint
+                 FROM seen
+                 WHERE seen.category = category.category AND hour >= upto - length AND hour < upto GROUP BY saddr)
+                UNION ALL
+                (SELECT saddr, min(first_seen), max(last_seen), sum(events)::bigint, sum(verified_events)::bigint
+                 FROM seen
+                 WHERE seen.category = category.category AND hour >= upto - length AND hour < upto GROUP BY saddr
+                 EXCEPT SELECT * FROM strandline.feed(category, upto - length, upto))
+            ) difference
+        ) SELECT json_build_object('windows', (SELECT count(*) FROM windows), 'wrong', (SELECT count(*) FROM wrong));
+        DELETE FROM strandline.sighting WHERE category = 'x1' AND saddr = '192.0.2.7';
+        SELECT json_build_object('left', count(*)) FROM strandline.sighting_day
+        WHERE category = 'x1' AND saddr = '192.0.2.7';
+        ROLLBACK;
+        """,
+    )
+    result = [json.loads(line) for line in said.splitlines() if line]
+    assert result == [{"settled": True}, {"windows": 28, "wrong": 0}, {"left": 0}]
+
+
+def test_sources_that_one_sensor_saw_are_not_those_of_several(collector: Machine, scanner: Machine) -> None:
+    """What a publisher asks when it doubts: nobody was seen by more sensors than there are."""
+    query = (
+        "SELECT json_build_object('sensors', {0}, 'sources', count(*)) FROM strandline.feed_of_several("
+        "'dnsrd', now() - interval '7 days', now() + interval '1 hour', {0}, 1000)"
+    )
+    sensors = collector.sql("SELECT to_json(count(DISTINCT sensor_id)) FROM strandline.run")[0]
+    [[beyond], [one]] = [collector.sql(query.format(count)) for count in (sensors + 1, 1)]
+    assert beyond["sources"] == 0
+    assert one["sources"] <= len(scanner.addresses)
+
+
+def test_the_database_knows_how_the_publisher_fares(collector: Machine, publisher: Machine) -> None:
+    """Its last run went well, and it says until when its feeds hold."""
+    publisher.check("systemctl", "start", "strandline-publisher.service")
+    [noted] = collector.sql("SELECT row_to_json(p) FROM strandline.publication p")
+    assert noted["publisher"] == publisher.name
+    assert noted["problems"] == []
+    assert datetime.fromisoformat(noted["stale_after"]) > datetime.now(UTC)
 
 
 def test_the_timer_runs_every_hour(publisher: Machine) -> None:
@@ -184,7 +430,7 @@ def test_the_publisher_may_read_sightings_alone(publisher: Machine) -> None:
 def test_a_database_out_of_reach_leaves_the_site_alone(publisher: Machine) -> None:
     """Exit status 75 makes systemd try again; until then the files stay as they are."""
     wrong = "/run/publisher-wrong.yml"
-    listing = ["sh", "-c", f"cd {WEBROOT} && sha256sum *.txt *.ndjson"]
+    listing = ["sh", "-c", f"cd {NEWEST} && sha256sum *.txt *.ndjson"]
     before = publisher.check(*listing)
     publisher.check("sh", "-c", f"sed 's/^  port: .*/  port: 9/' /etc/strandline/publisher.yml > {wrong}")
     try:
@@ -192,6 +438,8 @@ def test_a_database_out_of_reach_leaves_the_site_alone(publisher: Machine) -> No
         assert done.returncode == 75, done.stderr
         assert "can't be reached" in done.stderr
         assert publisher.check(*listing) == before
+        _, body = fetch(publisher, "/feeds.json")
+        assert {feed["status"] for feed in json.loads(body)["feeds"]} == {"kept"}
     finally:
         publisher.check("rm", wrong)
         publisher.check("systemctl", "start", "strandline-publisher.service")

@@ -71,6 +71,7 @@ def look(config: Settings, store: Store) -> None:
     )
     known = store.known()
     found, judged = judge.observe(now, config.limits, sensors, collector, known)
+    found.update(judge.publishers(now, store.publishers()))
     store.hearing_since(config.collector, now, judged)
     after, told = judge.step(now, config.limits, known, found, collector=config.collector, judged=judged)
     store.remember(known, after)

@@ -19,6 +19,10 @@ HEARING = 2
 """So many sensors together can tell that it is the collector who hears nothing."""
 
 
+PUBLISHING = timedelta(hours=3)
+"""A publisher that has not run for so long has missed two runs at least."""
+
+
 @dataclass(frozen=True)
 class Listener:
     """What is known of a listener."""
@@ -50,6 +54,16 @@ class Collector:
     hearing_since: datetime
     loader: str = ""  # what is wrong with the loader
     disks: Mapping[str, int] = field(default_factory=dict)  # per cent free, by directory
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """What a publisher last said of itself. `stale_after`: of what it has published, None when that is nothing."""
+
+    name: str
+    ran_at: datetime
+    stale_after: datetime | None
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -180,6 +194,24 @@ def _listener(
         ago = span(now - listener.last_event)
         return Found("quiet", f"{where}: it lives, and had no visitor for {ago}: is its port reachable from outside?")
     return Found(OK, f"{where} lives again")
+
+
+def publishers(now: datetime, said: Iterable[Publisher]) -> dict[str, Found]:
+    """The state of every publisher. None is forgotten for being silent: that is when people need to know."""
+    return {f"publisher {one.name}": _publisher(now, one) for one in said}
+
+
+def _publisher(now: datetime, one: Publisher) -> Found:
+    """Whether a publisher's feeds are renewed, and its last run went well."""
+    if one.stale_after is not None and now > one.stale_after:
+        why = f": {one.problems[0]}" if one.problems else ""
+        return Found("stale", f"{one.name}: its feeds were not renewed, they held until {stamp(one.stale_after)}{why}")
+    if now - one.ran_at > PUBLISHING:
+        return Found("silent", f"{one.name}: the publisher has not run since {stamp(one.ran_at)}")
+    if one.problems:
+        more = f" (and {len(one.problems) - 1} more)" if len(one.problems) > 1 else ""
+        return Found("failing", f"{one.name}: {one.problems[0]}{more}")
+    return Found(OK, f"{one.name} publishes well again")
 
 
 def _disk(subject: str, where: str, free: int, limits: Limits, known: Mapping[str, Known]) -> Found:

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg2
 import psycopg2.extensions
 
-from .judge import Known, Listener, Sensor, Told
+from .judge import Known, Listener, Publisher, Sensor, Told
 
 LOCK = "strandline.watch"
 KEEP_DAYS = 90
@@ -56,6 +56,14 @@ class Store:
 
     def __init__(self, connection: psycopg2.extensions.connection) -> None:
         self.connection = connection
+
+    def publishers(self) -> list[Publisher]:
+        """What each publisher said of its last run; one that has said nothing for a month is not there any more."""
+        rows = self._ask(
+            "SELECT publisher, ran_at, stale_after, problems FROM strandline.publication"
+            " WHERE ran_at > now() - interval '30 days'"
+        )
+        return [Publisher(name, ran, stale, tuple(problems)) for name, ran, stale, problems in rows]
 
     def _ask(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with self.connection.cursor() as cursor:

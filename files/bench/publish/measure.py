@@ -1,0 +1,234 @@
+#!/usr/bin/env python3
+"""Publish 17 feeds from a database of its own, with few and with many hourly rows of the same addresses; print JSON.
+
+Runs as root where PostgreSQL is and what the publisher needs. Makes its database in a directory and removes it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+FILES = Path(__file__).resolve().parents[2]
+BIN = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
+# Addresses of each category on one real day.
+SIZES = {
+    "proto41": 52_600, "telnetlogin": 42_800, "sshclient": 19_000, "dnsrd": 9_500, "smtpgreet": 9_400,
+    "sshpwauth": 8_700,
+    "dnsversion": 7_600, "sipquery": 5_300, "ntpmode3": 3_500, "vncrfb": 1_700, "dnstcp": 1_100, "dnsrdany": 900,
+    "sipinvitation": 800, "sipregistration": 700, "smtpdata": 500, "ntpmode6": 400, "ntpmode7": 300,
+}  # fmt: skip
+HOURS = 168
+SETTINGS = (
+    "listen_addresses=", "shared_buffers=256MB", "work_mem=8MB", "maintenance_work_mem=128MB", "max_wal_size=2GB",
+    "synchronous_commit=off", "jit=off",
+)  # fmt: skip
+
+
+def account(*argv: str | Path) -> list[str | Path]:
+    """A command as PostgreSQL's own account."""
+    return ["runuser", "-u", "postgres", "--", *argv]
+
+
+class Database:
+    """A server in a directory, reached by a socket there."""
+
+    def __init__(self, top: Path) -> None:
+        self.top = top
+        shutil.chown(top, "postgres")
+        self._run(BIN / "initdb", "--auth=trust", "--username=postgres", "--no-sync", "-D", top / "data")
+        options = " ".join(f"-c {setting}" for setting in (*SETTINGS, f"unix_socket_directories={top}"))
+        self._run(BIN / "pg_ctl", "-D", top / "data", "-w", "-l", top / "log", "-o", options, "start")
+        for role in ("owner", "loader", "publisher"):
+            self.ask(f"CREATE ROLE strandline_{role} LOGIN", database="postgres")
+        self.ask("CREATE DATABASE strandline OWNER strandline_owner", database="postgres")
+        dsn = f"host={top} user=postgres dbname=strandline"
+        subprocess.run(
+            [sys.executable, FILES / "database/migrate.py", "--dsn", dsn], check=True, stdout=subprocess.DEVNULL
+        )
+
+    def _run(self, *argv: str | Path) -> None:
+        subprocess.run(account(*argv), check=True, stdout=subprocess.DEVNULL, cwd="/")
+
+    def ask(self, query: str, *, database: str = "strandline", data: Iterator[str] | None = None) -> str:
+        """What psql prints for a query."""
+        argv = ["psql", "-qtA", "-v", "ON_ERROR_STOP=1", "-h", str(self.top), "-U", "postgres", database, "-c", query]
+        text = None if data is None else "".join(data)
+        return subprocess.run(argv, input=text, text=True, check=True, stdout=subprocess.PIPE).stdout.strip()
+
+    def stop(self) -> None:
+        """End it."""
+        self._run(BIN / "pg_ctl", "-D", self.top / "data", "-m", "immediate", "stop")
+
+
+def public(rng: random.Random) -> str:
+    """An address that may be published."""
+    return f"{rng.randint(20, 90)}.{rng.randint(0, 255)}.{rng.randint(0, 255)}.{rng.randint(1, 254)}"
+
+
+def pairs(scale: float) -> Iterator[str]:
+    """Lines of category, address, and whether it was proven."""
+    rng = random.Random(1)  # noqa: S311 - the same addresses each time
+    for category, size in SIZES.items():
+        proven = not category.startswith(("proto41", "dns", "ntp", "sip")) or category == "dnstcp"
+        for address in {public(rng) for _ in range(max(1, round(size * scale)))}:
+            yield f"{category}\t{address}\t{int(proven)}\n"
+
+
+def as_table(path: Path, scale: float) -> None:
+    """As many ranges as a real table has: 412,000 of IPv4, 103,000 of IPv6."""
+    count4, count6 = (max(10, round(count * scale)) for count in (412_000, 103_000))
+    step = (224 << 24) // count4
+    with path.open("w", encoding="ascii") as file:
+        for i in range(count4):
+            a, b = (
+                ".".join(str(n >> shift & 255) for shift in (24, 16, 8, 0)) for n in (i * step, i * step + step - 1)
+            )
+            file.write(f"{a}\t{b}\t{1 + i % 80_000}\tZZ\tNET-{i % 80_000} - Network number {i % 80_000}\n")
+        for i in range(count6):
+            start = f"2a00:{i >> 8 & 0xFFFF:x}:{i & 255:x}00::"
+            file.write(f"{start}\t{start[:-2]}:ffff:ffff:ffff:ffff:ffff\t{1 + i % 80_000}\tZZ\tNET-{i % 80_000}\n")
+
+
+def fill(database: Database, hours: int) -> int:
+    """Sightings of every pair in so many of the week's hours; return how many rows."""
+    database.ask(
+        "SELECT strandline.make_partition(parent, (now() AT TIME ZONE 'UTC')::date - day)"
+        " FROM generate_series(0, 8) day, unnest(ARRAY['sighting', 'sighting_day']) parent"
+    )
+    database.ask("TRUNCATE strandline.sighting, strandline.sighting_day")
+    # A step that shares no factor with 168 meets as many different hours as it is asked for.
+    database.ask(
+        f"""
+        DO $$ BEGIN FOR day IN 0..7 LOOP
+            INSERT INTO strandline.sighting (hour, first_seen, last_seen, events, verified_events, category, saddr)
+            SELECT hour, hour + interval '7 min', hour + interval '31 min', 3, 3 * proven, category, saddr
+            FROM (
+                SELECT p.*, date_trunc('hour', now(), 'UTC')
+                       - make_interval(hours => (1 + (p.n * 37 + k * 25) % {HOURS})::integer) AS hour
+                FROM pair p CROSS JOIN generate_series(0, {hours} - 1) k
+            ) made
+            WHERE (hour AT TIME ZONE 'UTC')::date = (now() AT TIME ZONE 'UTC')::date - day
+            ORDER BY category, hour, saddr;
+        END LOOP; END $$"""  # noqa: S608 - numbers
+    )
+    database.ask("VACUUM ANALYZE strandline.sighting, strandline.sighting_day")
+    return int(database.ask("SELECT count(*) FROM strandline.sighting"))
+
+
+def configuration(top: Path, database: Database) -> Path:
+    """publisher.yml with everything that it names."""
+    for name in ("www", "state"):
+        (top / name).mkdir()
+    feeds = {
+        name: {
+            "title": name,
+            "description": f"Addresses of {name}.",
+            "columns": "first_seen" if name == "proto41" else "standard",
+        }
+        for name in SIZES
+    }
+    (top / "feeds.yml").write_text(json.dumps({"feeds": feeds}), encoding="utf-8")
+    subprocess.run(
+        ["minisign", "-G", "-W", "-p", top / "key.pub", "-s", top / "key.key"], check=True, stdout=subprocess.DEVNULL
+    )
+    (top / "never.txt").write_text("203.0.113.1  # nobody\n", encoding="ascii")
+    settings = {
+        "network": {
+            "name": "Bench", "tagline": "a bench", "contact": "feeds@example.org", "url": "https://feeds.example.org/",
+            "licence": "CC BY 4.0", "removal": "Write.",
+        },
+        "feeds": str(top / "feeds.yml"), "asn_table": str(top / "asn.tsv"), "webroot": str(top / "www"),
+        "state": str(top / "state"), "never_publish": str(top / "never.txt"),
+        "guard": {"unproven": "publish"}, "signing_key": str(top / "key.key"),
+        "database": {"host": str(database.top), "dbname": "strandline", "user": "strandline_publisher"},
+    }  # fmt: skip
+    path = top / "publisher.yml"
+    path.write_text(json.dumps(settings), encoding="utf-8")  # JSON is YAML
+    return path
+
+
+def publish(top: Path, config: Path, wanted: int) -> tuple[float, float]:
+    """Publish once, from nothing; return the seconds and the peak memory in MiB."""
+    (top / "www/current").unlink(missing_ok=True)
+    shutil.rmtree(top / "www/generations", ignore_errors=True)
+    began = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "strandline_publisher", "--config", config],
+        env={**os.environ, "PYTHONPATH": str(FILES / "publisher"), "PYTHONDONTWRITEBYTECODE": "1"},
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    said = process.stderr.read() if process.stderr else ""
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.monotonic() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    feeds = json.loads((top / "www/current/feeds.json").read_text(encoding="utf-8"))["feeds"]
+    found = sum(feed["addresses"] for feed in feeds)
+    if process.returncode != 0 or found != wanted:
+        sys.exit(f"the publisher ended with {process.returncode} and {found} of {wanted} addresses: {said}")
+    return seconds, usage.ru_maxrss / 1024
+
+
+def naive(database: Database, events: int) -> float:
+    """Seconds of the one query that a publisher without sightings would make, over so many events."""
+    database.ask(
+        "CREATE UNLOGGED TABLE naive AS SELECT now() - i * (interval '7 days' / "  # noqa: S608 - numbers
+        f"{events}) AS ts, p.saddr, p.category FROM generate_series(1, {events}) s (i)"
+        " JOIN pair p ON p.n = (i * 7919::bigint) % (SELECT count(*) FROM pair)"
+    )
+    database.ask("VACUUM ANALYZE naive")
+    query = "SELECT category, saddr, min(ts), max(ts), count(*) FROM naive GROUP BY category, saddr"
+    began = time.monotonic()
+    database.ask(f"SET work_mem = '64MB'; SELECT count(*) FROM ({query} OFFSET 0) feeds")  # noqa: S608 - constants
+    return time.monotonic() - began
+
+
+def main() -> None:
+    """Measure all of it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as place:
+        top = Path(place)
+        top.chmod(0o755)
+        (top / "database").mkdir()
+        database = Database(top / "database")
+        try:
+            config = configuration(top, database)
+            as_table(top / "asn.tsv", options.scale)
+            database.ask(
+                "CREATE TABLE pair (category text, saddr inet, proven integer,"
+                " n bigint GENERATED ALWAYS AS IDENTITY (MINVALUE 0 START 0))"
+            )
+            database.ask("COPY pair (category, saddr, proven) FROM STDIN", data=pairs(options.scale))
+            database.ask("VACUUM ANALYZE pair")
+            wanted = int(database.ask("SELECT count(*) FROM pair"))
+            result: dict[str, float] = {"addresses": wanted, "feeds": len(SIZES)}
+            peaks = []
+            for name, hours in (("low", 10), ("high", 104)):
+                result[f"rows_{name}"] = fill(database, hours)
+                rounds = [publish(top, config, wanted) for _ in range(options.rounds + 1)][1:]  # the first one warms up
+                result[f"seconds_{name}"] = round(median(seconds for seconds, _ in rounds), 2)
+                peaks += [peak for _, peak in rounds]
+            result["ratio"] = round(result["seconds_high"] / result["seconds_low"], 2)
+            result["peak_mib"] = round(max(peaks), 1)
+            result["naive_events"] = round(20_000_000 * options.scale)
+            result["naive_one_pass_seconds"] = round(naive(database, int(result["naive_events"])), 2)
+            print(json.dumps(result))
+        finally:
+            database.stop()
+
+
+if __name__ == "__main__":
+    main()

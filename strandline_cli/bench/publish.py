@@ -1,0 +1,61 @@
+"""`./strandline bench publish`: what 17 feeds cost with few and with many hourly rows, beside a plain GROUP BY."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+
+import click
+
+from strandline_cli import paths
+from strandline_cli.bench import network
+from strandline_cli.images import base, derived
+from strandline_cli.progress import Progress, Step
+
+RESULT = network.BUILD / "publish.json"
+PROGRAM = "/files/bench/publish/measure.py"
+NEVER = 7200.0  # seconds: whatever takes longer hangs
+
+
+def measure(step: Step, image: str, scale: float, rounds: int) -> dict[str, Any]:
+    """Run the program in a container without a network that is gone afterwards. Raises StepFailed."""
+    container = ["podman", "run", "--rm", "--network=none", f"--volume={paths.ROOT / 'files'}:/files:ro", image]
+    done = subprocess.run(
+        [*container, "python3", PROGRAM, "--scale", str(scale), "--rounds", str(rounds)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=NEVER,
+        check=False,
+    )
+    with step.log.open("a") as log:
+        log.write(done.stdout + done.stderr)
+    step.check(done.returncode == 0, f"measure.py ended with {done.returncode}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@click.command("publish", short_help="What publishing costs, with few and with many hourly rows.")
+@click.option("--scale", type=click.FloatRange(0.001, 10), default=1.0, show_default=True, help="Of all amounts.")
+@click.option("--rounds", type=click.IntRange(1, 20), default=3, show_default=True, help="Runs behind each figure.")
+def publish(scale: float, rounds: int) -> None:
+    """Publish 164,800 addresses in 17 feeds, from 1.7 and 17 million hourly rows, and query 20 million events plainly.
+
+    Takes about ten minutes on two cores and 6 GB of disk, nearly all of it for making the rows; --scale 0.02 takes one.
+    """
+    progress = Progress("bench")
+    network.BUILD.mkdir(parents=True, exist_ok=True)
+    with progress.step("image", "Make the image with a database") as step:
+        image = derived.ensure(step, "database", derived.DATABASE, base.ensure(step))
+    with progress.step("publish", f"Publish {164_800 * scale:,.0f} addresses again and again") as step:
+        found = measure(step, image, scale, rounds)
+        step.say(f"{found['seconds_low']} and {found['seconds_high']} s")
+    network.write(RESULT, found)
+    click.echo(
+        f"{found['addresses']:,} addresses in {found['feeds']} feeds: {found['seconds_low']} s from"
+        f" {found['rows_low']:,} rows, {found['seconds_high']} s from {found['rows_high']:,} (ratio {found['ratio']}),"
+        f" at most {found['peak_mib']} MiB.\n"
+        f"One GROUP BY over {found['naive_events']:,} events: {found['naive_one_pass_seconds']} s.\n"
+        f"Everything: {paths.shown(RESULT)}"
+    )
