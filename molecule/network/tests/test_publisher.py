@@ -35,7 +35,7 @@ def texts(publisher: Machine, record: list[dict[str, Any]]) -> dict[str, str]:
     """The published text files by category, as they are on the disk."""
     assert record, "the publisher ran after the scan"
     names = publisher.check(
-        "find", f"{NEWEST}/", "-name", "*.txt", "!", "-name", "robots.txt", "-printf", "%f\\n"
+        "find", f"{NEWEST}/", "-maxdepth", "1", "-name", "*.txt", "!", "-name", "robots.txt", "-printf", "%f\\n"
     ).split()
     return {name.removesuffix(".txt"): publisher.check("cat", f"{NEWEST}/{name}") for name in names}
 
