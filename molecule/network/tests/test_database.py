@@ -80,6 +80,7 @@ def test_another_account_gets_nowhere(collector: Machine) -> None:
         "INSERT INTO strandline.event_before SELECT * FROM strandline.event_before",
         "TRUNCATE strandline.sighting",
         "UPDATE strandline.sighting_fresh SET events = 0",
+        "DELETE FROM strandline.sighting_day",
         "CREATE TABLE public.x ()",
         "CREATE TABLE strandline.x ()",
         "UPDATE strandline.retention SET days = 1",
@@ -96,7 +97,7 @@ def test_the_loader_can_do_no_more_than_it_needs(collector: Machine, query: str)
 
 
 def test_partitions_stand_ready_for_a_week(collector: Machine) -> None:
-    for parent in ("event", "sighting"):
+    for parent in ("event", "sighting", "sighting_day"):
         ahead = psql(
             collector,
             f"""SELECT count(to_regclass('strandline.{parent}_p' || to_char(day, 'YYYYMMDD')))
