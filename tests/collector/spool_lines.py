@@ -1,11 +1,14 @@
-"""Makes lines as the collector's syslog-ng writes them into the parsed spool, from a seed."""
+"""Makes lines as the collector's syslog-ng writes them into the parsed spool, from a seed; and reads rows."""
 
 from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+import socket
+import struct
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 # The sensors' share of events, roughly as scanners come: (event, weight).
 MIX = (("ssh.client", 30), ("ssh.password", 30), ("dns.query", 20), ("sip.request", 15), ("vnc.client", 5))
@@ -54,7 +57,53 @@ def fields(event: str, rng: random.Random) -> dict[str, str]:
     return {"version": quoted(b"RFB 003.008")}
 
 
-def line(sensor: str, run: str, n: int, when: datetime, rng: random.Random, sources: int = 5000) -> bytes:
+FLOW = ("event", "saddr", "sport", "daddr", "dport", "proto")
+FORMS = ("text", "json")
+
+
+def as_json(document: Mapping[str, str]) -> bytes:
+    """Return an event as it was written before events had lines of their own; without its newline."""
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def as_text(document: Mapping[str, str]) -> bytes:
+    """Return an event as it is written now, without its newline."""
+    known = ("sensor", "run", "n", "ts", "rts", "program", *FLOW)
+    own = [name for name in document if name not in known]
+    message = " ".join(f"{name}={document[name]}" for name in (*FLOW, *own))
+    moments = [datetime.fromisoformat(document[name]) for name in ("ts", "rts")]
+    times = [f"{int(moment.replace(microsecond=0).timestamp())}.{moment.microsecond:06d}" for moment in moments]
+    return "\t".join((f"{document['sensor']} {document['run']}", document["n"], *times, message)).encode()
+
+
+def read_row(row: bytes) -> dict[str, Any]:
+    """Read a row as PostgreSQL reads COPY's binary format (https://www.postgresql.org/docs/17/sql-copy.html)."""
+    names = ("run_id", "kind", "dport", "daddr", "saddr", "n", "ts", "rts", "sport", "fields")
+    assert struct.unpack_from(">h", row) == (len(names),)
+    found: dict[str, Any] = {}
+    at = 2
+    for name in names:
+        (length,) = struct.unpack_from(">i", row, at)
+        value = row[at + 4 : at + 4 + length]
+        assert len(value) == length
+        at += 4 + length
+        if name in ("daddr", "saddr"):
+            family, bits, network, size = value[:4]
+            assert (family, bits, network, size) in ((2, 32, 0, 4), (3, 128, 0, 16))
+            assert len(value) == 4 + size
+            found[name] = socket.inet_ntop(socket.AF_INET if size == 4 else socket.AF_INET6, value[4:])
+        elif name == "fields":
+            found[name] = value.decode("ascii")
+        else:
+            assert length == {"kind": 2, "n": 8, "ts": 8, "rts": 8}.get(name, 4)
+            found[name] = int.from_bytes(value, signed=True)
+    assert at == len(row)
+    return found
+
+
+def line(
+    sensor: str, run: str, n: int, when: datetime, rng: random.Random, sources: int = 5000, form: str = "text"
+) -> bytes:  # fmt: skip
     """Return one line with its newline: an event of the mix, from one of `sources` addresses."""
     event = rng.choices([name for name, _ in MIX], [weight for _, weight in MIX])[0]
     udp = event in ("dns.query", "sip.request") and rng.random() < 0.8
@@ -71,7 +120,7 @@ def line(sensor: str, run: str, n: int, when: datetime, rng: random.Random, sour
         "daddr": "203.0.113.9", "dport": {"ssh": "22", "dns": "53", "sip": "5060", "vnc": "5900"}[event[:3]],
         "proto": "udp" if udp else "tcp", **own,
     }  # fmt: skip
-    return json.dumps(document, separators=(",", ":")).encode() + b"\n"
+    return (as_text(document) if form == "text" else as_json(document)) + b"\n"
 
 
 def lines(

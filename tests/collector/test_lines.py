@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spool_lines import MIX, line, quoted
-from strandline_collector.lines import COLUMNS, Reject, decode, microseconds
+from spool_lines import FORMS, MIX, as_json, as_text, line, quoted
+from strandline_collector.lines import Reject, decode, iso, shown, timestamp
 
 GOOD: dict[str, Any] = {
     "sensor": "ams1", "run": "1764036738123456-9f3a", "n": "17", "ts": "2026-11-25T02:12:18.123456+00:00",
@@ -23,21 +23,19 @@ GOOD: dict[str, Any] = {
 
 
 def encoded(**changes: Any) -> bytes:
-    """A good line with some fields changed; None takes a field out."""
-    return json.dumps({key: value for key, value in (GOOD | changes).items() if value is not None}).encode()
-
-
-def uncopy(row: bytes) -> list[str]:
-    """Read a row as PostgreSQL's COPY reads its text format: the columns, with the escapes undone."""
-    assert b"\n" not in row
-    assert b"\r" not in row
-    return [re.sub(r"\\(.)", r"\1", column) for column in row.decode().split("\t")]
+    """A good line of JSON with some fields changed; None takes a field out."""
+    return as_json({key: value for key, value in (GOOD | changes).items() if value is not None})
 
 
 def columns(text: bytes) -> dict[str, Any]:
-    """The columns of a line's row by name, data as an object."""
-    row = dict(zip(COLUMNS.split(", "), uncopy(b"1" + decode(text).row), strict=True))
-    return {**row, "data": json.loads(row["data"])}
+    """What is read from a line, by name, data as an object."""
+    record = decode(text)
+    lengths = record.values[len(record.names) :]
+    data: dict[str, Any] = dict(record.data)
+    data |= {f"{name.decode()}_length": int(length) for name, length in zip(lengths[::2], lengths[1::2], strict=True)}
+    found = {name: getattr(record, name) for name in ("n", "sport", "dport", "verified", "event", "proto")}
+    found |= {"ts": iso(record.ts), "rts": iso(record.rts), "saddr": shown(record.saddr), "daddr": shown(record.daddr)}
+    return found | {"data": data}
 
 
 def reason(text: bytes) -> str:
@@ -49,19 +47,19 @@ def reason(text: bytes) -> str:
 
 def test_a_row_holds_every_field_where_it_belongs() -> None:
     assert columns(encoded()) == {
-        "run_id": "1", "n": "17", "ts": GOOD["ts"], "rts": GOOD["rts"], "sport": "51044", "dport": "22",
-        "verified": "t", "event": "ssh.password", "saddr": "192.0.2.7", "daddr": "203.0.113.9", "proto": "tcp",
+        "n": 17, "ts": GOOD["ts"], "rts": GOOD["rts"], "sport": 51044, "dport": 22,
+        "verified": True, "event": "ssh.password", "saddr": "192.0.2.7", "daddr": "203.0.113.9", "proto": "tcp",
         "data": {"method": "password", "user": "root", "password": "x\\x22y"},
     }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("proto", "claim", "verified"),
-    [("tcp", None, "t"), ("tcp", "no", "t"), ("udp", "yes", "t"), ("udp", "no", "f"), ("udp", None, "f")],
+    [("tcp", None, True), ("tcp", "no", True), ("udp", "yes", True), ("udp", "no", False), ("udp", None, False)],
 )
-def test_verified_is_tcp_or_said_so(proto: str, claim: str | None, verified: str) -> None:
+def test_verified_is_tcp_or_said_so(proto: str, claim: str | None, verified: bool) -> None:
     row = columns(encoded(proto=proto, verified=claim))
-    assert row["verified"] == verified
+    assert row["verified"] is verified
     assert "verified" not in row["data"]
 
 
@@ -105,7 +103,6 @@ def test_two_wrong_times_do_not_make_two_right_ones() -> None:
 def test_addresses_are_canonical(given_address: str, stored: str) -> None:
     row = columns(encoded(saddr=given_address, daddr=given_address))
     assert (row["saddr"], row["daddr"]) == (stored, stored)
-    assert decode(encoded(saddr=given_address)).saddr == stored
 
 
 @pytest.mark.parametrize(
@@ -123,18 +120,19 @@ def test_what_is_no_address_is_refused(wrong: str) -> None:
         ({"run": ""}, "unnumbered"),
         ({"n": "0"}, "n: out of range"),
         ({"n": "9223372036854775808"}, "n: out of range"),
-        ({"n": "1" * 5000}, "a field has the wrong type"),
+        ({"n": "1" * 5000}, "n: out of range"),
         ({"n": "-1"}, "n, sport or dport"),
         ({"sport": "65536"}, "sport or dport"),
         ({"dport": "٣"}, "n, sport or dport"),
-        ({"sport": ""}, "a field has the wrong type"),
+        ({"sport": ""}, "n, sport or dport"),
         ({"sport": "1_0"}, "n, sport or dport"),
         ({"proto": "icmp"}, "proto"),
         ({"event": "SSH"}, "event"),
         ({"event": "a\tb"}, "event"),
         ({"event": None}, "event: missing"),
         ({"sensor": None}, "sensor: missing"),
-        ({"sensor": ["a"]}, "sensor or run"),
+        ({"sensor": ["a"]}, "a field has the wrong type"),
+        ({"a b": "x"}, "'a b': not the name of a field"),
         ({"n": 17}, "a field has the wrong type"),
         ({"ts": 17}, "a field has the wrong type"),
         ({"saddr": {}}, "a field has the wrong type"),
@@ -211,11 +209,10 @@ def test_whatever_the_fields_hold_it_is_a_sound_row_or_a_reject(changes: dict[st
         record = decode(text)
     except Reject:
         return
-    row = uncopy(b"1" + record.row)
-    assert len(row) == len(COLUMNS.split(", "))
-    assert all(isinstance(value, str | int) for value in json.loads(row[-1]).values())
-    assert record.row.isascii()
-    assert b"\0" not in record.row
+    assert len(record.values) >= len(record.names)
+    # Nothing that would end a value or a row.
+    assert all(value.isascii() and value.decode().isprintable() for value in record.values)
+    assert 0 < record.n < 2**63
 
 
 @settings(deadline=None)
@@ -227,17 +224,96 @@ def test_any_bytes_for_a_line_are_refused_or_read(text: bytes) -> None:
 
 @settings(deadline=None)
 @given(st.datetimes(min_value=datetime(1971, 1, 1), max_value=datetime(2200, 1, 1)))
-def test_microseconds_are_exact(moment: datetime) -> None:
-    ts = moment.replace(tzinfo=UTC).isoformat(timespec="microseconds")
-    delta = moment.replace(tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
-    assert microseconds(ts) == (delta.days * 86400 + delta.seconds) * 1_000_000 + delta.microseconds
+def test_times_are_exact(moment: datetime) -> None:
+    text = moment.replace(tzinfo=UTC).isoformat(timespec="microseconds")
+    assert iso(timestamp(text)) == text
+    delta = moment.replace(tzinfo=UTC) - datetime(2000, 1, 1, tzinfo=UTC)
+    assert timestamp(text) == (delta.days * 86400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
-def test_every_event_of_the_mix_is_read() -> None:
+@pytest.mark.parametrize("form", FORMS)
+def test_every_event_of_the_mix_is_read(form: str) -> None:
     rng = random.Random(7)
     seen = set()
     for n in range(1, 500):
-        record = decode(line("ams1", "r-1", n, datetime.now(UTC), rng).rstrip(b"\n"))
+        record = decode(line("ams1", "r-1", n, datetime.now(UTC), rng, form=form).rstrip(b"\n"))
         seen.add(record.event)
         assert record.n == n
     assert seen == {name for name, _ in MIX}
+
+
+# --- lines of tabs ---
+
+TEXT = as_text(GOOD)
+
+
+def test_both_forms_say_the_same() -> None:
+    assert decode(TEXT) == decode(encoded())
+    cut = {"user": '"' + "A" * 256 + '"/1500', "password": '""'}
+    assert decode(as_text(GOOD | cut)) == decode(encoded(**cut))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (b"\t17\t", b"\t\t", "unnumbered"),
+        (b"ams1 1764036738123456-9f3a\t", b"ams1 \t", "unnumbered"),
+        (b"\t17\t", b"\t0\t", "n: out of range"),
+        (b"\t17\t", b"\t9223372036854775808\t", "n: out of range"),
+        (b"\t17\t", b"\t+17\t", "n, sport or dport"),
+        (b".123456\t", b".12345\t", "ts or rts"),
+        (b".223456\t", b"\t", "ts or rts"),
+        (b"sport=51044", b"sport=65536", "sport or dport"),
+        (b"sport=51044", b"sport=", "n, sport or dport"),
+        (b"proto=tcp", b"proto=icmp", "proto"),
+        (b"event=ssh.password", b"event=SSH", "event"),
+        (b"event=", b"even=", "the message is not that of an event"),
+        (b" sport=51044", b"", "the message is not that of an event"),
+        (b"saddr=192.0.2.7", b"saddr=192.0.2.256", "saddr or daddr"),
+        (b'"root"', b'"ro"ot"', "not a field"),
+        (b'"root"', b'"ro\tot"', "not a field"),
+        (b'"root"', b'"ro\xffot"', "not a field"),
+        (b'"root"', b'"root"/01', "not a field"),
+        (b'"root"', b"root ", "not a field"),
+        (b'"root"', b'"ro\\ot"', "a value holds"),
+        (b"user=", b"method=", "a field stands there twice"),
+        (TEXT, TEXT + b" ", "a blank behind"),
+        (TEXT, TEXT + b"/1500x", "not a field"),
+        (TEXT, TEXT[:40], "not a line of the spool"),
+    ],
+)
+def test_a_bad_line_is_refused_with_its_reason(old: bytes, new: bytes, expected: str) -> None:
+    assert TEXT.count(old) == 1
+    spoilt = TEXT.replace(old, new)
+    with pytest.raises(Reject) as refused:
+        decode(spoilt)
+    assert refused.value.reason.startswith(expected)
+    if refused.value.sensor is not None:
+        assert refused.value.sensor == "ams1"
+
+
+def test_a_refused_line_of_tabs_keeps_its_origin() -> None:
+    with pytest.raises(Reject) as refused:
+        decode(TEXT.replace(b"proto=tcp", b"proto=icmp"))
+    found = refused.value
+    assert (found.sensor, found.run, found.n, found.rts) == ("ams1", "1764036738123456-9f3a", "17", GOOD["rts"])
+
+
+# Every byte of a line of tabs, and what a sensor that was broken into might put there.
+PIECES = st.sampled_from(
+    [b"\t", b" ", b'"', b"/9", b"=", b"\\x0a", b"\\", b"\n", b"\0", b"event=", b"saddr=::1", b"1", b"-", b"user=", b"{"]
+)
+
+
+@settings(deadline=None, max_examples=400)
+@given(st.integers(0, len(TEXT)), st.integers(0, 12), st.lists(PIECES | st.binary(max_size=3), max_size=4))
+def test_a_line_that_was_tampered_with_is_refused_or_sound(at: int, length: int, pieces: list[bytes]) -> None:
+    text = TEXT[:at] + b"".join(pieces) + TEXT[at + length :]
+    try:
+        record = decode(text)
+    except Reject:
+        return
+    assert all(value.isascii() and value.decode().isprintable() and b'"' not in value for value in record.values)
+    assert len(set(record.names)) == len(record.names)
+    assert record.event.isprintable()
+    assert len(record.saddr) in (4, 16)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
-from spool_lines import line
+from spool_lines import FORMS, line
 
 LIBRARY = Path("/usr/lib/strandline")
 FEEDS = Path("/etc/strandline/feeds.yml")
@@ -37,6 +37,9 @@ BROKEN = (
     b"",
     b"x" * 70_000,
     b'{"sensor":"sensor1","reject":"unknown","msg":"event=\\u0000"}',
+    b"sensor1 r\t\t1764036738.123456\t1764036738.123456\tevent=ssh.client",
+    b"sensor1 r\t7\t1764036738.123456\t17640",
+    b"\t\t\t\t",
 )
 
 
@@ -46,7 +49,7 @@ class Writer:
     def __init__(self, spools: list[Path], rng: random.Random) -> None:
         """Start with empty spools."""
         self.rng = rng
-        self.files = [spool / f"{datetime.now(UTC):%Y%m%d-%H}.jsonl" for spool in spools]
+        self.files = [spool / f"{datetime.now(UTC):%Y%m%d-%H}.log" for spool in spools]
         self.pending = [b"", b""]
         self.numbers = [0] * 6
         self.old: list[bytes] = []  # lines to send again
@@ -65,7 +68,9 @@ class Writer:
             name, run, n = f"torture{sensor}", f"1764036738123456-{sensor:04x}", self.numbers[sensor]
             days = rng.choices((0, 1, 3, 40, 200, -30), (960, 20, 10, 5, 3, 2))[0]
             when = datetime.now(UTC) - timedelta(days=days, seconds=rng.random() * 60)
-            text = line(name, run, n, when, rng, sources=300)
+            # What is sent again may have come in the form of an earlier release the first time, or the other way round.
+            seed = rng.random()
+            text, other = (line(name, run, n, when, random.Random(seed), 300, form) for form in rng.sample(FORMS, 2))
             kept = days in (0, 1, 3, 40)
             (self.events if kept else self.numbered_rejects).add((name, run, n))
             if rng.random() < 0.02:
@@ -73,7 +78,7 @@ class Writer:
             else:
                 self.put(text)
             if rng.random() < 0.05:
-                self.old.append(text)
+                self.old.append(rng.choice((text, other)))
             if rng.random() < 0.003:
                 self.put(rng.choice(BROKEN) + b"\n")
                 self.other_rejects += 1

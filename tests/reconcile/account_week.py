@@ -30,14 +30,15 @@ FILL = """
         FROM strandline.sensor s, generate_series(1, {days}) k;
     CREATE TEMPORARY TABLE whole AS SELECT id, sensor_id, right(run, 4)::int AS k,
         {each} + CASE WHEN row_number() OVER (ORDER BY id) <= {rest} THEN 1 ELSE 0 END AS last FROM strandline.run;
-    INSERT INTO strandline.event (ts, rts, n, run_id, sport, dport, verified, event, saddr, daddr, proto, data)
-        SELECT ts, ts, n, w.id, 1024, 22, true, 'ssh.client', '198.51.100.9', '203.0.113.9', 'tcp', '{{}}'
+    INSERT INTO strandline.event_row (ts, rts, n, run_id, sport, dport, kind, saddr, daddr, fields)
+        SELECT ts, ts, n, w.id, 1024, 22, (SELECT strandline.find_kind('ssh.client', 'tcp', true, false, '{{}}')),
+               '198.51.100.9', '203.0.113.9', ''
         FROM whole w, generate_series(1, w.last) n, LATERAL (
             SELECT date_trunc('day', now(), 'UTC') + make_interval(days => w.k - {days} - 1, secs => n * 6.0) AS ts) t
         WHERE w.id % 10 <> 0 OR (n % 1000 <> 0 AND n > 3 AND n < w.last - 6);
     INSERT INTO strandline.tally
-        SELECT run_id, timezone('UTC', ts)::date, count(*), 0, 0 FROM strandline.event GROUP BY 1, 2;
-    UPDATE strandline.run r SET high_n = (SELECT max(n) FROM strandline.event e WHERE e.run_id = r.id);
+        SELECT run_id, timezone('UTC', ts)::date, count(*), 0, 0 FROM strandline.event_number GROUP BY 1, 2;
+    UPDATE strandline.run r SET high_n = (SELECT max(n) FROM strandline.event_number e WHERE e.run_id = r.id);
     INSERT INTO strandline.run_check (run_id, stated_n) SELECT id, last FROM whole;
     INSERT INTO strandline.run_day
         SELECT id, timezone('UTC', now())::date + k - {days} - 1, 1, last FROM whole;
@@ -46,7 +47,7 @@ FILL = """
         SELECT s.name, l, w, 'life', timezone('UTC', now())::date + k - {days} - 1, k * 10
         FROM strandline.sensor s, generate_series(1, {days}) k, unnest(ARRAY['ssh', 'dns', 'sip', 'vnc']) l,
              unnest(ARRAY['kernel_drops', 'queue_drops']) w;
-    SELECT sum(last) - (SELECT count(*) FROM strandline.event) FROM whole;
+    SELECT sum(last) - (SELECT count(*) FROM strandline.event_number) FROM whole;
 """
 
 

@@ -20,9 +20,10 @@ from strandline_collector import feeds as catalogue
 from strandline_collector.feeds import Rule
 
 DAYS = """
-    SELECT to_date(right(c.relname, 8), 'YYYYMMDD')::text FROM pg_catalog.pg_inherits i
+    SELECT DISTINCT to_date(right(c.relname, 8), 'YYYYMMDD')::text FROM pg_catalog.pg_inherits i
     JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
-    WHERE i.inhparent = 'strandline.event'::regclass AND c.relname ~ '_p[0-9]{8}$' ORDER BY 1
+    WHERE i.inhparent IN ('strandline.event_row'::regclass, 'strandline.event_before'::regclass)
+      AND c.relname ~ '_p[0-9]{8}$' ORDER BY 1
 """
 SPAN = "%(day)s::date::timestamp AT TIME ZONE 'UTC' AND {0} < (%(day)s::date + 1)::timestamp AT TIME ZONE 'UTC'"
 

@@ -24,7 +24,7 @@ class Config:
     status: Path = Path("/run/strandline-loader/status.json")
     keep_hours: int = 72  # a file that has been loaded is deleted this long after its hour
     poll_seconds: float = 0.2  # how often to look for new lines; also the shortest time between two small transactions
-    chunk_bytes: int = 1 << 19  # read at once
+    chunk_bytes: int = 1 << 18  # read at once
     max_line_bytes: int = 65536  # a longer line is rejected unread
 
 

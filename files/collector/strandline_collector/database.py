@@ -7,14 +7,15 @@ loader or the database, either all of it is there or nothing is, and the positio
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import psycopg2
 import psycopg2.extras
 
-from strandline_collector.batch import Batch
-from strandline_collector.lines import COLUMNS
+from strandline_collector.batch import COLUMNS, Batch, KindKey
+from strandline_collector.lines import HOUR
 from strandline_collector.spool import Position
 
 
@@ -42,11 +43,18 @@ RAISE_HIGHS = """
                     ORDER BY r.id FOR UPDATE OF r)
     UPDATE strandline.run r SET high_n = greatest(r.high_n, l.new) FROM locked l WHERE r.id = l.id
 """
+# What was stored before events had their present form has a table of its own (files/database/0010_compact_events.sql).
 INSERT_DOUBTFUL = f"""
-    INSERT INTO strandline.event ({COLUMNS}) SELECT {COLUMNS} FROM doubtful ON CONFLICT DO NOTHING
-    RETURNING run_id, n, (extract(epoch FROM ts) * 1000000)::bigint
+    INSERT INTO strandline.event_row ({COLUMNS})
+    SELECT {COLUMNS} FROM doubtful d
+    WHERE NOT EXISTS (SELECT FROM strandline.event_before b WHERE b.run_id = d.run_id AND b.n = d.n AND b.ts = d.ts)
+    ON CONFLICT DO NOTHING
+    RETURNING run_id, n, (extract(epoch FROM ts) * 1000000)::bigint - 946684800000000
 """  # noqa: S608 - constants
-SIGHTING = "category, hour, saddr, first_seen, last_seen, events, verified_events"
+SIGHTING = "category, hour, first_seen, last_seen, events, verified_events, saddr"
+# COPY's binary format: what stands before the rows (no flags, no extension) and behind them.
+HEADER, TRAILER = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0", b"\xff\xff"
+_sighting = struct.Struct(">iqiqiqiqiq").pack  # hour, first seen, last seen, events, verified events
 ADD_TALLIES = """
     INSERT INTO strandline.tally AS t (run_id, day, stored, late, duplicates)
     SELECT * FROM unnest(%s::int[], %s::date[], %s::bigint[], %s::bigint[], %s::bigint[]) ORDER BY 1, 2
@@ -96,7 +104,7 @@ class Database:
                 cursor.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (name,))
                 if cursor.fetchone() != (True,):
                     raise Busy(f"another loader works on the spool of collector {collector!r}")
-                cursor.execute("CREATE TEMPORARY TABLE doubtful (LIKE strandline.event) ON COMMIT DELETE ROWS")
+                cursor.execute("CREATE TEMPORARY TABLE doubtful (LIKE strandline.event_row) ON COMMIT DELETE ROWS")
         except BaseException:
             self.close()
             raise
@@ -156,6 +164,17 @@ class Database:
             assert found is not None  # noqa: S101 - inserted above
             return int(found[0]), int(found[1])
 
+    def find_kind(self, kind: KindKey) -> int:
+        """Return the number under which a kind of event is stored; one that is not known yet is added."""
+        event, proto, verified, cut, names = kind
+        with self._finder.cursor() as cursor:
+            cursor.execute(
+                "SELECT strandline.find_kind(%s, %s, %s, %s, %s::text[])", (event, proto, verified, cut, list(names))
+            )
+            found = cursor.fetchone()
+            assert found is not None  # noqa: S101 - a function always returns
+            return int(found[0])
+
     def find_day(self, day: str) -> bool:
         """Make sure that events of a UTC day can be stored; False when it is outside the days that are kept."""
         with self._finder.cursor() as cursor:
@@ -166,7 +185,7 @@ class Database:
     def copy(self, rows: list[bytes]) -> None:
         """Send new rows into the transaction (a first statement begins it)."""
         with self._writer.cursor() as cursor:
-            self._copy(cursor, f"strandline.event ({COLUMNS})", rows)
+            self._copy(cursor, f"strandline.event_row ({COLUMNS})", rows)
 
     def rollback(self) -> None:
         """Give up the transaction."""
@@ -205,11 +224,9 @@ class Database:
     @staticmethod
     def _copy(cursor: psycopg2.extensions.cursor, table: str, rows: list[bytes]) -> None:
         """COPY encoded rows into a table."""
-        rows.append(b"")  # the last newline
-        data = b"\n".join(rows)
-        rows.pop()
+        data = b"".join((HEADER, *rows, TRAILER))
         # In one piece: for each one that psycopg2 fetches it waits for Python's lock.
-        cursor.copy_expert(f"COPY {table} FROM STDIN", io.BytesIO(data), size=max(len(data), 1))
+        cursor.copy_expert(f"COPY {table} FROM STDIN (FORMAT binary)", io.BytesIO(data), size=len(data))
 
     @staticmethod
     def _raise_highs(cursor: psycopg2.extensions.cursor, batch: Batch) -> None:
@@ -254,19 +271,24 @@ class Database:
                 fresh.remove(doubtful.key)  # the same line may come twice in a batch
                 tally.stored += 1
                 tally.late += doubtful.below
-                batch.see(doubtful.categories, doubtful.hour, doubtful.saddr, doubtful.ts, doubtful.verified)
+                for category in doubtful.categories:
+                    sources = batch.sources(category, doubtful.hour)
+                    batch.see(sources, doubtful.saddr, doubtful.ts, doubtful.verified)
             else:
                 tally.duplicates += 1
         return inserted
 
     def _note_sightings(self, cursor: psycopg2.extensions.cursor, batch: Batch) -> None:
         """Note what the batch saw; :meth:`settle` adds it to the sightings."""
+        rows: list[bytes] = []
         for (category, hour), sources in batch.sightings.items():
-            rows = [
-                f"{category}\t{hour}:00:00+00\t{saddr}\t{seen.first_seen}\t{seen.last_seen}\t{seen.events}"
-                f"\t{seen.verified_events}".encode()
-                for saddr, seen in sources.items()
+            name, since = category.encode(), hour * HOUR
+            head = struct.pack(">hi", 7, len(name)) + name
+            rows += [
+                head + _sighting(8, since, 8, first, 8, last, 8, events, 8, verified) + saddr
+                for saddr, (first, last, events, verified) in sources.items()
             ]
+        if rows:
             self._copy(cursor, f"strandline.sighting_fresh ({SIGHTING})", rows)
         self.unsettled += batch.sighted
 

@@ -366,7 +366,7 @@ def _find_lost(cursor: Cursor) -> None:
     cursor.execute(
         """DELETE FROM strandline.lost l USING strandline.run r, strandline.sensor s
            WHERE r.id = l.run_id AND s.id = r.sensor_id
-             AND (EXISTS (SELECT FROM strandline.event e
+             AND (EXISTS (SELECT FROM strandline.event_number e
                           WHERE e.run_id = l.run_id AND e.n BETWEEN l.first_n AND l.last_n)
                   OR EXISTS (SELECT FROM strandline.reject j
                              WHERE j.sensor = s.name AND j.run = r.run AND j.n BETWEEN l.first_n AND l.last_n))
@@ -375,7 +375,7 @@ def _find_lost(cursor: Cursor) -> None:
     came = []
     for run_id, sensor, run, day, first, last, *rest in cursor.fetchall():
         cursor.execute(
-            "SELECT n FROM strandline.event WHERE run_id = %s AND n BETWEEN %s AND %s", (run_id, first, last)
+            "SELECT n FROM strandline.event_number WHERE run_id = %s AND n BETWEEN %s AND %s", (run_id, first, last)
         )
         stored = {n for (n,) in cursor.fetchall()}
         cursor.execute(
@@ -407,7 +407,7 @@ def _advance(cursor: Cursor, checked: dict[int, int]) -> None:
            SELECT w.run_id, w.checked, (
                SELECT count(*) FROM strandline.reject j JOIN strandline.sensor s ON s.name = j.sensor
                WHERE s.id = r.sensor_id AND j.run = r.run AND j.n > coalesce(o.checked_n, 0) AND j.n <= w.checked
-                 AND NOT EXISTS (SELECT FROM strandline.event e WHERE e.run_id = r.id AND e.n = j.n))
+                 AND NOT EXISTS (SELECT FROM strandline.event_number e WHERE e.run_id = r.id AND e.n = j.n))
            FROM unnest(%s::int[], %s::bigint[]) AS w (run_id, checked)
            JOIN strandline.run r ON r.id = w.run_id
            LEFT JOIN strandline.run_check o ON o.run_id = w.run_id

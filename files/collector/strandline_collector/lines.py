@@ -1,31 +1,49 @@
-"""From a line of the parsed spool to a row: pure functions, no files, no database.
+"""From a line of the parsed spool to the values of a row: pure functions, no files, no database.
 
-A spool line is a JSON object whose values are strings: the fields that syslog-ng's patterndb took out of one event.
-What the other side chose stands there in double quotes, with every byte but printable ASCII written as `\\xNN`, and
-with `/LENGTH` behind it where it was cut. Whoever connects to a sensor writes these values: nothing here trusts them.
+The collector's syslog-ng writes a line for each event that patterndb knows (`YYYYMMDD-HH.log`):
 
-This runs once for each event, up to 100,000 times a second: checks work on whole strings, not on characters.
+    SENSOR RUN<tab>N<tab>TIME<tab>TIME OF RECEIPT<tab>event=ssh.password saddr=... user="root" password="x\\x22y"
+
+with times in seconds since 1970 and the message as it came. What it does not know is a JSON object a line
+(`YYYYMMDD-HH.jsonl`) whose values are strings. So were all events once, and after an upgrade a spool still holds some.
+
+What the other side chose stands in double quotes, with every byte but printable ASCII written as `\\xNN`, and with
+`/LENGTH` behind it where it was cut. Whoever connects to a sensor writes these values: nothing here trusts them.
+
+Nearly every line takes the short way in :mod:`strandline_collector.batch`; :func:`decode` reads all of them, says what
+is wrong with those that are no event, and is what the short way is compared with.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import NamedTuple
 
 import orjson
 
-# Columns of strandline.event in the order in which a row is written; the run's id is put in front when it is known.
-COLUMNS = "run_id, n, ts, rts, sport, dport, verified, event, saddr, daddr, proto, data"
 RAW_KEPT = 8192  # bytes of a rejected line that are kept
 MAX_N = 2**63 - 1
 EVENT = re.compile(r"[a-z][a-z0-9_.]{0,62}")
+FIELD = re.compile(r"[a-z][a-z0-9_]{0,62}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,254}")
-_CLOCK = r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{6}\+00:00"
-_both_clocks = re.compile(f"(.{{10}}){_CLOCK}(.{{10}}){_CLOCK}").fullmatch  # the usual form, two of it in a row
-_quoted = re.compile(r'"([^"]*)"(?:/([0-9]{1,15}))?').fullmatch
+MICROSECONDS = 1_000_000
+HOUR = 3600 * MICROSECONDS
+# PostgreSQL counts time from 2000 on, and so do the rows.
+POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+UNIX_TO_POSTGRES = 946_684_800 * MICROSECONDS
 _V4_MAPPED = b"\0" * 10 + b"\xff\xff"
+_epoch = re.compile(rb"([0-9]{1,11})\.([0-9]{6})").fullmatch
+# One field: a bare word, or a value in quotes, with its true length behind it when it was cut. Then a blank or the end.
+_field = re.compile(
+    rb"([a-z][a-z0-9_]{0,62})="
+    rb'(?:([A-Za-z0-9_.:+/=-]+)|"([ !#-~]*)"(?:/([1-9][0-9]{0,14}))?)(?: |\Z)'
+)
+_quoted = re.compile(r'"([^"]*)"(?:/([0-9]{1,15}))?').fullmatch
+_flow = re.compile(
+    rb"event=([^ ]*) saddr=([^ ]*) sport=([^ ]*) daddr=([^ ]*) dport=([^ ]*) proto=([^ ]*)(?: (.*))?", re.DOTALL
+).fullmatch
 
 
 class Reject(Exception):
@@ -40,158 +58,200 @@ class Reject(Exception):
 
 
 class Record(NamedTuple):
-    """One event, checked. The address is canonical; ts and rts are UTC in the one form that also sorts as text."""
+    """One event, checked. Times are microseconds since 2000, as PostgreSQL keeps them."""
 
     sensor: str
     run: str
     n: int
-    ts: str
-    rts: str
+    ts: int
+    rts: int
     event: str
-    saddr: str
+    saddr: bytes  # packed, IPv4-mapped addresses as IPv4
+    sport: int
+    daddr: bytes
     dport: int
     proto: str
     verified: bool
-    data: dict[str, str]  # its own fields, the other side's values with or without their quotes
-    row: bytes  # all COLUMNS but the first, in COPY's text format
+    names: tuple[str, ...]  # the event's own fields
+    values: tuple[bytes, ...]  # one for each name; behind them NAME, LENGTH for each value that was cut
+
+    @property
+    def cut(self) -> bool:
+        """Tell whether a value was cut."""
+        return len(self.values) > len(self.names)
+
+    @property
+    def data(self) -> dict[str, str]:
+        """The event's own fields, as the rules of the feeds ask for them."""
+        return {name: value.decode("ascii") for name, value in zip(self.names, self.values, strict=False)}
 
 
-_new = tuple.__new__
-_days: set[str] = set()  # days that are known to be in the calendar, bounded
-_events: set[str] = set()  # event names that are known to be well-formed, bounded
-_own: dict[str, str] = {}  # addresses of our sensors, in their canonical form, bounded
+def iso(moment: int) -> str:
+    """Return a time as text, like 2026-11-25T02:12:18.123456+00:00."""
+    return (POSTGRES_EPOCH + timedelta(microseconds=moment)).isoformat(timespec="microseconds")
 
 
-def timestamp(text: str) -> str:
-    """Return an ISO 8601 time stamp in the form 2026-11-25T02:12:18.123456+00:00; raise ValueError when it is none."""
+def timestamp(text: str) -> int:
+    """Read an ISO 8601 time stamp; raise ValueError or OverflowError when it is none."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError("no time zone")
-    text = moment.astimezone(UTC).isoformat(timespec="microseconds")
-    if len(_days) > 4096:
-        _days.clear()
-    _days.add(text[:10])
-    return text
+    moment.astimezone(UTC)  # OverflowError for what PostgreSQL could not show either
+    return (moment - POSTGRES_EPOCH) // timedelta(microseconds=1)
 
 
-def address(text: str) -> str:
-    """Return an address in its canonical form, IPv4-mapped ones as IPv4; raise OSError or ValueError if it is none."""
+def _time(text: bytes) -> int:
+    """Read seconds since 1970 with six decimals; raise Reject when it is no such time."""
+    match = _epoch(text)
+    if match is None:
+        raise Reject("ts or rts: not a time")
+    return int(match[1] + match[2]) - UNIX_TO_POSTGRES
+
+
+def address(text: str) -> bytes:
+    """Return an address packed, IPv4-mapped ones as IPv4; raise OSError or ValueError if it is none."""
     try:
-        inet_pton(AF_INET, text)
+        return inet_pton(AF_INET, text)
     except OSError:
         packed = inet_pton(AF_INET6, text)
-        if packed.startswith(_V4_MAPPED):
-            return inet_ntop(AF_INET, packed[12:])
-        return inet_ntop(AF_INET6, packed)
-    return text
+        return packed[12:] if packed.startswith(_V4_MAPPED) else packed
 
 
-def _own_address(text: str) -> str:
-    """Return a sensor's address in its canonical form; raise OSError or ValueError if it is none."""
-    if len(_own) > 4096:
-        _own.clear()
-    return _own.setdefault(text, address(text))
+def shown(packed: bytes) -> str:
+    """Return a packed address as text."""
+    return inet_ntop(AF_INET if len(packed) == 4 else AF_INET6, packed)
 
 
-def microseconds(ts: str) -> int:
-    """Return a time stamp as whole microseconds since 1970."""
-    moment = datetime.fromisoformat(ts)
-    return int(moment.replace(microsecond=0).timestamp()) * 1_000_000 + moment.microsecond
+def _number(text: str, most: int) -> int:
+    """Read a number of ASCII digits; raise Reject when it is none, or above `most`."""
+    if not (text.isascii() and text.isdigit()):
+        raise Reject("n, sport or dport: not a number")
+    if len(text) > 19 or int(text) > most:
+        raise Reject("n: out of range" if most == MAX_N else "sport or dport: above 65535")
+    return int(text)
 
 
-def _event_name(event: str) -> None:
-    """Raise Reject unless `event` is a well-formed name."""
-    if not EVENT.fullmatch(event):
-        raise Reject("event: not a name")
-    if len(_events) > 1024:
-        _events.clear()
-    _events.add(event)
+def _check_values(values: list[bytes]) -> None:
+    """Raise Reject when a value holds what the listeners' escaping cannot have left there."""
+    text = b"".join(values)
+    if text.count(b"\\") != text.count(b"\\x"):
+        raise Reject("a value holds a backslash that escapes nothing")
 
 
-def _tidy(data: dict[str, str]) -> bytes:
-    """Return the event's own fields as JSON, values without their quotes; a cut value adds KEY_length, in bytes.
-
-    Raises Reject when a value holds what the listeners' escaping cannot have left there.
-    """
-    "".join(data.values())  # all of them strings? else TypeError
-    blob = orjson.dumps(data)
-    # A value `"root"` stands in the JSON as "\"root\"". Take \" away behind an opening and before a closing quote. Then
-    # the only backslash that belongs here is that of \\xNN: a quote inside a value, a control character or \u0000
-    # (which jsonb refuses) shows as a wrong count. Whole escaped quotes are taken out, so text never becomes structure.
-    opened = blob.replace(b'"\\"', b'"')
-    plain = opened.replace(b'\\""', b'"')
-    # As many openings as closings: each takes two bytes away.
-    if len(blob) - len(opened) == len(opened) - len(plain) and _clean(plain):
-        return plain
-    # Seldom: a value was cut, or something is wrong.
-    lengths: dict[str, str | int] = {}
-    for key, value in data.items():
-        if value.startswith('"'):
-            match = _quoted(value)
-            if match is None:
-                raise Reject(f"{key[:64]}: its quotes do not close")
-            data[key] = match[1]
-            if match[2]:
-                lengths[f"{key}_length"] = int(match[2])
-    blob = orjson.dumps(data | lengths)
-    if not _clean(blob):
-        raise Reject("a value holds an unescaped quote, backslash or non-printable character")
-    return blob
+def _own_fields(text: bytes) -> tuple[list[str], list[bytes], list[bytes]]:
+    """Split an event's own fields into names, values, and NAME, LENGTH for each value that was cut."""
+    names: list[str] = []
+    values: list[bytes] = []
+    lengths: list[bytes] = []
+    at = 0
+    while at < len(text):
+        match = _field.match(text, at)
+        if match is None:
+            raise Reject(f"not a field: {text[at : at + 64].decode('ascii', 'backslashreplace')}")
+        name, word, value, length = match.groups()
+        names.append(name.decode())
+        values.append(word if value is None else value)
+        if length:
+            lengths += name, length
+        at = match.end()
+    if text.endswith(b" "):
+        raise Reject("a blank behind the last field")
+    return names, values, lengths
 
 
-def _clean(blob: bytes) -> bool:
-    """Tell whether JSON is printable ASCII whose only backslashes are those of \\xNN."""
-    backslashes = blob.count(b"\\")
-    return (backslashes == 0 or backslashes == 2 * blob.count(b"\\\\x")) and b"\x7f" not in blob and blob.isascii()
-
-
-def _fields(record: dict[str, str]) -> Record:
-    """Check the fields of one line and return its Record; raises whatever a bad field provokes (see decode)."""
-    pop = record.pop
-    sensor, run, number = pop("sensor"), pop("run"), pop("n")
-    ts, rts, event = pop("ts"), pop("rts"), pop("event")
-    saddr, sport, daddr, dport, proto = pop("saddr"), pop("sport"), pop("daddr"), pop("dport"), pop("proto")
-    pop("program", None)  # follows from the event
-    claim = pop("verified", None)
+def _record(
+    origin: tuple[str, str, str], times: tuple[int, int], flow: tuple[str, ...],
+    own: tuple[list[str], list[bytes], list[bytes]],
+) -> Record:  # fmt: skip
+    """Check what a line says and return its Record; raises Reject."""
+    sensor, run, number = origin
+    event, saddr_text, sport_text, daddr_text, dport_text, proto = flow
     if not number or not run:
         raise Reject("unnumbered: the sensor's number is missing")
-    if sensor.__class__ is not str or run.__class__ is not str:
-        raise Reject("sensor or run: not a string")
-    digits = number + sport + dport
-    if not (digits.isascii() and digits.isdigit()):
-        raise Reject("n, sport or dport: not a number")
-    n, source_port, destination_port = int(number, 10), int(sport, 10), int(dport, 10)
-    if not 1 <= n <= MAX_N:
+    n = _number(number, MAX_N)
+    if n < 1:
         raise Reject("n: out of range")
-    if source_port > 65535 or destination_port > 65535:
-        raise Reject("sport or dport: above 65535")
-    if event not in _events:
-        _event_name(event)
+    sport, dport = _number(sport_text, 65535), _number(dport_text, 65535)
+    if not EVENT.fullmatch(event):
+        raise Reject("event: not a name")
     if proto not in ("tcp", "udp"):
         raise Reject("proto: neither tcp nor udp")
     try:
-        saddr, daddr = address(saddr), _own.get(daddr) or _own_address(daddr)
+        saddr, daddr = address(saddr_text), address(daddr_text)
     except (OSError, ValueError):
         raise Reject("saddr or daddr: not an address") from None
-    both = _both_clocks(ts + rts)
-    if both is None or len(ts) != 32 or both[1] not in _days or both[2] not in _days:
-        try:
-            ts, rts = timestamp(ts), timestamp(rts)
-        except (ValueError, OverflowError):
-            raise Reject("ts or rts: not a time stamp with a time zone") from None
-    verified = proto == "tcp" or claim == "yes"
-    # COPY's text format (https://www.postgresql.org/docs/17/sql-copy.html): only the JSON can hold a backslash, and
-    # nothing can hold a tab or a newline, so one replacement does the escaping.
-    row = (
-        f"\t{n}\t{ts}\t{rts}\t{source_port}\t{destination_port}\t{'t' if verified else 'f'}\t{event}"
-        f"\t{saddr}\t{daddr}\t{proto}\t"
-    ).encode() + _tidy(record).replace(b"\\", b"\\\\")
-    # What Record(...) does, in half the time.
-    return _new(Record, (sensor, run, n, ts, rts, event, saddr, destination_port, proto, verified, record, row))
+    names, values, lengths = own
+    if len(set(names)) < len(names):
+        raise Reject("a field stands there twice")
+    _check_values(values)
+    claim = None
+    if "verified" in names:
+        at = names.index("verified")
+        names.pop(at)
+        claim = values.pop(at)
+    verified = proto == "tcp" or claim == b"yes"
+    return Record(
+        sensor, run, n, *times, event, saddr, sport, daddr, dport, proto, verified, tuple(names), (*values, *lengths)
+    )
 
 
-def decode(line: bytes) -> Record:
-    """Parse and check one line without its newline; raise Reject with the reason when it cannot become a row."""
+def _from_text(line: bytes) -> Record:
+    """Read a line of tabs and a message."""
+    parts = line.split(b"\t", 4)
+    if len(parts) < 5:
+        raise Reject("NUL bytes" if b"\0" in line else "not a line of the spool")
+    who, number, ts, rts, message = parts
+    sensor, _, run = who.decode("ascii", "backslashreplace").partition(" ")
+    n = number.decode("ascii", "backslashreplace")
+    try:
+        received: str | None = iso(_time(rts))
+    except Reject:
+        received = None
+    try:
+        times = _time(ts), _time(rts)
+        match = _flow(message)
+        if match is None:
+            raise Reject("the message is not that of an event")
+        flow = tuple(part.decode("ascii", "backslashreplace") for part in match.groups()[:6])
+        return _record((sensor, run, n), times, flow, _own_fields(match[7] or b""))
+    except Reject as reject:
+        raise Reject(reject.reason, sensor, run, n, received) from None
+
+
+def _from_fields(record: dict[str, str]) -> Record:
+    """Read the fields of a JSON object; raises whatever a bad field provokes (see _from_json)."""
+    pop = record.pop
+    origin = pop("sensor"), pop("run"), pop("n")
+    ts, rts = pop("ts"), pop("rts")
+    flow = pop("event"), pop("saddr"), pop("sport"), pop("daddr"), pop("dport"), pop("proto")
+    pop("program", None)  # follows from the event
+    "".join(origin), "".join(flow), "".join(record.values())  # all of them strings? else TypeError
+    try:
+        times = timestamp(ts), timestamp(rts)
+    except (ValueError, OverflowError):
+        raise Reject("ts or rts: not a time stamp with a time zone") from None
+    values: list[bytes] = []
+    lengths: list[bytes] = []
+    for name, text in record.items():
+        value = text
+        if text.startswith('"'):
+            match = _quoted(text)
+            if match is None:
+                raise Reject(f"{name[:64]}: its quotes do not close")
+            value = match[1]
+            if match[2]:
+                lengths += name.encode(), match[2].encode()
+        if not (value.isascii() and value.isprintable() and '"' not in value):
+            raise Reject("a value holds an unescaped quote or non-printable character")
+        values.append(value.encode())
+    for name in record:
+        if not FIELD.fullmatch(name):
+            raise Reject(f"{name[:64]!a}: not the name of a field")
+    return _record(origin, times, flow, (list(record), values, lengths))
+
+
+def _from_json(line: bytes) -> Record:
+    """Read a line of JSON: what the collector rejected, or an event of before events had lines of their own."""
     try:
         record = orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -205,18 +265,22 @@ def decode(line: bytes) -> Record:
         reject.message = message if isinstance(message, str) else None
         raise reject
     try:
-        return _fields(record)
+        return _from_fields(record)
     except Reject as reject:
         reason = reject.reason
     except KeyError as error:
         reason = f"{str(error.args[0])[:64]}: missing"
-    except (TypeError, AttributeError, ValueError) as error:
-        # A number, list or object where a string belongs; ValueError: more digits than Python reads.
+    except (TypeError, AttributeError) as error:
         reason = f"a field has the wrong type: {error}"[:200]
-    # Read it once more: _fields has taken the fields out.
+    # Read it once more: _from_fields has taken the fields out.
     raise Reject(reason, *_origin(orjson.loads(line)))
 
 
 def _origin(record: dict[str, object]) -> tuple[object, object, object, object]:
     """Return what a line says of its origin, unchecked."""
     return record.get("sensor"), record.get("run"), record.get("n"), record.get("rts")
+
+
+def decode(line: bytes) -> Record:
+    """Parse and check one line without its newline; raise Reject with the reason when it cannot become a row."""
+    return _from_json(line) if line[:1] in (b"{", b"[") or b"\t" not in line else _from_text(line)

@@ -16,8 +16,8 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-# YYYYMMDD-HH.jsonl: the UTC hour in which the collector received the events.
-HOURLY = re.compile(r"([0-9]{8}-[0-9]{2})\.jsonl")
+# The UTC hour in which the collector received what is in it: events (.log), and what is none (.jsonl).
+HOURLY = re.compile(r"([0-9]{8}-[0-9]{2})\.(?:log|jsonl)")
 MAX_LINES = 8192  # in a chunk: a broken file of newlines must not become a million rejects at once
 QUIET_SECONDS = 7200  # a file that nobody has written to for so long is finished
 
@@ -68,7 +68,7 @@ class Spool:
         try:
             with os.scandir(self.directory) as entries:
                 for entry in entries:
-                    if entry.name.endswith(".jsonl") and entry.is_file(follow_symlinks=False):
+                    if entry.name.endswith((".log", ".jsonl")) and entry.is_file(follow_symlinks=False):
                         found.append((entry.name, entry.stat(follow_symlinks=False)))
         except FileNotFoundError:
             return []

@@ -202,7 +202,7 @@ def unread(collector: Machine) -> str:
         return f"{collector.name} has not read what it received"
     what = "SELECT json_build_array(file, byte_offset) FROM strandline.spool_position"
     positions = dict(sql(f"{what} WHERE collector = '{collector.name}'"))
-    for file in collector.file(PARSED).glob("*.jsonl"):
+    for file in [*collector.file(PARSED).glob("*.log"), *collector.file(PARSED).glob("*.jsonl")]:
         with file.open("rb") as lines:
             lines.seek(positions.get(file.name, 0))
             # syslog-ng may have died in the middle of a line.

@@ -72,7 +72,12 @@ def test_another_account_gets_nowhere(collector: Machine) -> None:
         "UPDATE strandline.event SET n = 0",
         "DELETE FROM strandline.reject",
         "DELETE FROM strandline.tally",
-        "DROP TABLE strandline.event",
+        "DROP VIEW strandline.event",
+        "DROP TABLE strandline.event_row",
+        "DELETE FROM strandline.event_row",
+        "UPDATE strandline.event_row SET n = 0",
+        "INSERT INTO strandline.event_kind (event) VALUES ('x')",
+        "INSERT INTO strandline.event_before SELECT * FROM strandline.event_before",
         "TRUNCATE strandline.sighting",
         "UPDATE strandline.sighting_fresh SET events = 0",
         "CREATE TABLE public.x ()",
@@ -217,6 +222,21 @@ def test_a_killed_server_comes_back(collector: Machine) -> None:
     collector.check("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "postgresql@17-main.service")
     assert poll(lambda: collector.run(*PSQL, "--command=SELECT 1").returncode == 0, seconds=30)
     assert poll(lambda: lag(collector) is not None, seconds=40)
+
+
+def test_events_of_an_earlier_release_stay_as_they_are(collector: Machine) -> None:
+    """Seen as before, and stored once when they come again: see tests/collector/migrated.py."""
+    where = "/var/tmp/strandline-migrated-program"  # noqa: S108 - in a container of the test
+    collector.check("mkdir", "-p", where)
+    for name in ("migrated.py", "spool_lines.py"):
+        content = base64.b64encode((ROOT / "tests" / "collector" / name).read_bytes()).decode()
+        collector.check("sh", "-c", f"base64 -d > {where}/{name}", stdin=content)
+    done = collector.run(
+        "env", "PYTHONPATH=/usr/lib/strandline", "PYTHONDONTWRITEBYTECODE=1", "python3", f"{where}/migrated.py"
+    )
+    collector.run("rm", "-rf", where)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["events"] > 0
 
 
 def test_exactly_once_under_kills(collector: Machine, long: bool) -> None:

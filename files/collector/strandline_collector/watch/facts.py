@@ -88,8 +88,12 @@ def count(run: Path, state: Path, said: Path, removed: Path, invocation: str) ->
     trouble = []
     try:
         output = said.read_text(encoding="utf-8", errors="replace")
-        for what, destination in (("raw_drops", "d_raw"), ("parsed_drops", "d_parsed")):
-            now.observe(what, {f"{invocation}:{key}": n for key, n in stats.dropped(output, destination).items()})
+        for what, destinations in (
+            ("raw_drops", ("d_raw", "d_raw_other")),
+            ("parsed_drops", ("d_parsed", "d_rejects")),
+        ):
+            dropped = {key: n for destination in destinations for key, n in stats.dropped(output, destination).items()}
+            now.observe(what, {f"{invocation}:{key}": n for key, n in dropped.items()})
     except OSError as error:
         trouble.append(f"syslog-ng's counters: {error.strerror}")
     try:
