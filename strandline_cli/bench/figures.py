@@ -70,9 +70,16 @@ def cpu(rounds: Sequence[Round]) -> dict[str, float]:
     return {name: round(median(each.cpu_per_row().get(name, 0.0) for each in rounds), 1) for name in names}
 
 
-def result(article: Sequence[Round], ours: Sequence[Round], steady: Round, backlog: Round) -> dict[str, Any]:
+def together(by_process: Mapping[str, float]) -> float:
+    """The CPU of all processes for each row."""
+    return round(sum(by_process.values()), 1)
+
+
+def result(
+    article: Sequence[Round], ours: Sequence[Round], steady: Round, backlog: Round, against: Sequence[Round] = ()
+) -> dict[str, Any]:
     """What build/bench/ingest.json says. Rates are medians of the rounds that alternated; ``missing`` and ``duplicate``
-    are ours, over every round.
+    are ours, over every round; ``against`` is another revision of ours, if one was asked for.
     """
     own = [*ours, steady, backlog]
     rate, other = (median(each.rows_per_s for each in rounds) for rounds in (ours, article))
@@ -89,9 +96,23 @@ def result(article: Sequence[Round], ours: Sequence[Round], steady: Round, backl
         "steady_cpu_us_per_row": cpu([steady]),
         "backlog_cpu_us_per_row": cpu([backlog]),
         "sql_cpu_us_per_row": cpu(article),
+        "cpu_us_per_row_together": together(cpu(ours)),
+        "sql_cpu_us_per_row_together": together(cpu(article)),
+        **(_against(against) if against else {}),
         "loader_peak_mib": round(max(each.loader_peak_kib for each in own) / 1024, 1),
         "rounds": [
             {"side": each.side, "sent": each.sent, "rows": each.rows, "seconds": round(each.seconds, 2)}
-            for each in (*article, *own)
+            for each in (*article, *against, *own)
         ],
+    }
+
+
+def _against(rounds: Sequence[Round]) -> dict[str, Any]:
+    """What is said of another revision."""
+    spent = cpu(rounds)
+    return {
+        "against_rows_per_s": round(median(each.rows_per_s for each in rounds)),
+        "against_cpu_us_per_row": spent,
+        "against_cpu_us_per_row_together": together(spent),
+        "against_missing": sum(each.missing for each in rounds),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,16 @@ import yaml
 
 from strandline_cli import checks, paths, podman, ready, verbs
 from strandline_cli.bench import certificates
+from strandline_cli.errors import Refusal
 from strandline_cli.images import base, derived
-from strandline_cli.progress import Progress, Step
+from strandline_cli.progress import Progress, Step, ansible_task
 
 FILES = paths.ROOT / "files" / "bench"
 BUILD = paths.BUILD / "bench"
 INVENTORY = BUILD / "inventory"
 OURS, ARTICLE, SENDER = "bench-collector", "bench-article", "bench-sender"
+AGAINST, AGAINST_ADDRESS = "bench-against", "198.19.224.12"
+AGAINST_BUILD = BUILD / "against"
 AREA = "/root/bench"
 ARTICLE_TLS = "/etc/strandline-bench/tls"
 
@@ -67,13 +71,64 @@ def up_ours(progress: Progress, others: tuple[str, ...] = ()) -> None:
         playbook(step, paths.PLAYBOOKS / "site.yml", "--limit=collectors")
 
 
-def up(progress: Progress) -> None:
-    """Make both collectors and the sender. Raises StepFailed."""
+def up(progress: Progress, against: str | None = None) -> None:
+    """Make both collectors and the sender; and a collector of another revision, if one is named. Raises StepFailed."""
     up_ours(progress, ("articles", "senders"))
     with progress.step("article", "Set up the article's collector") as step:
         article(step)
+    if against is not None:
+        with progress.step("against", f"Provision another collector as revision {against} has it") as step:
+            other_revision(step, against)
     with progress.step("sender", "Give the sender its keys") as step:
         sender(step)
+
+
+def commit_of(revision: str) -> str:
+    """The commit that a revision names. Raises Refusal."""
+    argv = [
+        "git",
+        "-C",
+        str(paths.ROOT),
+        "rev-parse",
+        "--verify",
+        "--quiet",
+        "--end-of-options",
+        f"{revision}^{{commit}}",
+    ]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise Refusal(f"--against {revision}: this clone has no such revision; `git log --oneline` shows some")
+    return done.stdout.strip()
+
+
+def other_revision(step: Step, commit: str) -> None:
+    """A collector made by the files of another commit, in a container beside ours. Raises StepFailed."""
+    tree, inventory = AGAINST_BUILD / "tree", AGAINST_BUILD / "inventory"
+    shutil.rmtree(AGAINST_BUILD, ignore_errors=True)
+    tree.mkdir(parents=True)
+    archive = AGAINST_BUILD / "tree.tar"
+    step.run(["git", "archive", f"--output={archive}", commit])
+    step.run(["tar", "-xf", archive, "-C", tree])
+    (tree / "collections").symlink_to(paths.ROOT / "collections")
+    shutil.copytree(tree / "files" / "bench" / "inventory", inventory)
+    central = inventory / "central.yml"
+    groups = yaml.safe_load(central.read_text(encoding="utf-8"))
+    groups["collectors"]["hosts"] = {AGAINST: {"addresses": [AGAINST_ADDRESS]}}
+    for others in ("articles", "senders"):
+        groups[others].pop("hosts")
+    central.write_text(yaml.safe_dump(groups), encoding="utf-8")
+    shutil.copytree(INVENTORY / "certificates", inventory / "certificates")
+    shutil.copy(BUILD / "admin_key.pub", AGAINST_BUILD)
+    where = [str(inventory)]
+    environment = {
+        "ANSIBLE_CONFIG": str(tree / "ansible.cfg"),
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_FORCE_COLOR": "0",
+        "ANSIBLE_STDOUT_CALLBACK": "default",
+    }
+    for name, limit in (("molecule/shared/create.yml", "localhost:collectors"), ("playbooks/site.yml", "collectors")):
+        argv = verbs.ansible_playbook(tree / name, where, [f"--limit={limit}"])
+        step.run(argv, watch=ansible_task, env=environment)
 
 
 def prepare(step: Step) -> None:
@@ -114,21 +169,25 @@ def sender(step: Step) -> None:
         put(step, INVENTORY / "certificates" / f"{name}.pem", SENDER, f"{AREA}/{name}.pem")
         put(step, keys / f"{name}.key", SENDER, f"{AREA}/{name}.key")
     both = [INVENTORY / "certificates" / f"{OURS}.pem", keys / f"{ARTICLE}.pem"]
+    if (third := AGAINST_BUILD / "inventory" / "certificates" / f"{AGAINST}.pem").exists():
+        both.append(third)
     pinned = BUILD / "collectors.pem"
     pinned.write_text("".join(path.read_text(encoding="ascii") for path in both), encoding="ascii")
     put(step, pinned, SENDER, f"{AREA}/collectors.pem")
     for name in ("messages.py", "send.py"):
         put(step, FILES / "ingest" / name, SENDER, f"{AREA}/{name}")
-    for container in (OURS, ARTICLE):
+    for container in (OURS, ARTICLE, *([AGAINST] if len(both) > 2 else [])):
         put(step, FILES / "ingest" / "watch.py", container, "/root/watch.py")
 
 
 def down(progress: Progress) -> None:
     """Remove the containers, their network and the keys."""
     with progress.step("away", "Remove the bench's containers") as step:
+        if AGAINST_BUILD.exists():
+            step.run(["podman", "rm", "--force", "--ignore", "--volumes", "--time=1", AGAINST])
         if INVENTORY.exists():
             playbook(step, paths.SHARED / "destroy.yml")
-        for place in (INVENTORY, BUILD / "keys"):
+        for place in (INVENTORY, BUILD / "keys", AGAINST_BUILD):
             shutil.rmtree(place, ignore_errors=True)
 
 

@@ -25,7 +25,7 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     monkeypatch.setattr(network, "BUILD", tmp_path)
     monkeypatch.setattr(ingest, "RESULT", tmp_path / "ingest.json")
     monkeypatch.setattr(network, "check", lambda: None)
-    monkeypatch.setattr(network, "up", lambda _: called.append("up"))
+    monkeypatch.setattr(network, "up", lambda *_: called.append("up"))
     monkeypatch.setattr(network, "down", lambda _: called.append("down"))
     monkeypatch.setattr(ingest, "measure", measure)
     monkeypatch.setattr(ingest, "show", lambda _: called.append("show"))

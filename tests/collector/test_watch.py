@@ -484,7 +484,8 @@ def test_counters_of_the_collector(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """Taken over again and again, they say the same."""
     monkeypatch.setattr("strandline_forwarding.journal.read", lambda *_: ([], "c1"))
     (tmp_path / "run").mkdir()
-    (tmp_path / "stats").write_text("dst.file;d_raw#0;/a;a;dropped;3\ndst.file;d_parsed#0;/b;a;dropped;4\n")
+    dropped = {"d_raw#0;/a": 1, "d_raw_other#0;/b": 2, "d_parsed#0;/c": 3, "d_rejects#0;/d": 1, "d_else#0;/e": 7}
+    (tmp_path / "stats").write_text("".join(f"dst.file;{name};a;dropped;{n}\n" for name, n in dropped.items()))
     (tmp_path / "removed").write_text(json.dumps({"/parsed": {"size": {"lines": 9}}, "/raw": {"age": {"lines": 0}}}))
     for _ in range(3):
         found, trouble = facts.count(tmp_path / "run", tmp_path, tmp_path / "stats", tmp_path / "removed", "life1")
