@@ -346,21 +346,6 @@ def iso_seconds(text: str) -> float:
     return dt.datetime.fromisoformat(text).timestamp()
 
 
-def publisher_problems(part: Part, now: float, tls_days: float = 14) -> list[str]:
-    """What is wrong with a publisher, by what was measured of it (`publisher`); `now` in seconds since 1970."""
-    wrong = []
-    if now > part["stale_after"]:
-        wrong.append(f"the site is {(now - part['generated']) / 3600:.0f} h old")
-    if part["wrong_sums"]:
-        wrong.append(f"served files differ from the list: {', '.join(part['wrong_sums'][:4])}")
-    if part["kept"] and not part["problems"]:
-        wrong.append(f"not renewed: {', '.join(part['kept'][:4])}")
-    wrong += part["problems"][:4]
-    if part["tls_ends"] is not None and part["tls_ends"] - now < tls_days * 86400:
-        wrong.append(f"the site's TLS certificate ends in {(part['tls_ends'] - now) / 86400:.0f} days")
-    return wrong
-
-
 def pending() -> Part:
     """Updates, and whether a reboot is due."""
     simulated = run("/usr/bin/apt-get", "--simulate", "--with-new-pkgs", "upgrade")

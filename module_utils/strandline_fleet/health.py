@@ -19,6 +19,7 @@ HOST_CHECKS = ("clock", "certificate", "disk", "memory", "updates", "ports", "ow
 SENSOR_CHECKS = ("last event", "canary")
 SHOWN = 160  # characters of a host's text
 LISTED = 4  # names in a cell
+SITE_TLS_DAYS = 14  # the site's certificate should not end sooner
 DAY = 86400.0
 
 
@@ -204,6 +205,25 @@ def owners(part: Mapping[str, Any], _limits: Mapping[str, Any], _now: float) -> 
     return Finding(not wrong, "; ".join(wrong) or "none", figures)
 
 
+def site(part: Mapping[str, Any], _limits: Mapping[str, Any], now: float) -> Finding:
+    """What a publisher's readers get: its age, its sums, what it says of itself, and when its TLS certificate ends."""
+    age = (now - number(part["generated"])) / 3600
+    wrong = []
+    if now > number(part["stale_after"]):
+        wrong.append(f"the site is {age:.0f} h old")
+    if part["wrong_sums"]:
+        wrong.append(f"served files differ from the list: {some([escaped(each, 60) for each in part['wrong_sums']])}")
+    if part["kept"] and not part["problems"]:
+        wrong.append(f"not renewed: {some([escaped(each, 60) for each in part['kept']])}")
+    wrong += [escaped(each) for each in part["problems"][:LISTED]]
+    figures: dict[str, Any] = {"hours": round(age, 1)}
+    if part["tls_ends"] is not None:
+        figures["tls_days"] = round((number(part["tls_ends"]) - now) / DAY)
+        if figures["tls_days"] < SITE_TLS_DAYS:
+            wrong.append(f"the site's TLS certificate ends in {figures['tls_days']} days")
+    return Finding(not wrong, "; ".join(wrong) or f"{age:.1f} h old", figures)
+
+
 def last_event(last: float | None, limits: Mapping[str, Any], now: float) -> Finding:
     """When the database got the sensor's last event (seconds since 1970); None when it has none."""
     if last is None:
@@ -246,7 +266,9 @@ def host_findings(
 
     findings = {check: judge(part, by) for check, (part, by) in JUDGES.items()}
     findings["certificate"] = judge("certificate", lambda part, given, at: certificate(part, given, at, known))
-    return {check: findings[check] for check in HOST_CHECKS}
+    ordered = {check: findings[check] for check in HOST_CHECKS}
+    # Measured where feeds are published.
+    return ordered | ({"site": judge("publisher", site)} if "publisher" in measured else {})
 
 
 def why_unreachable(answer: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from strandline_fleet import health as judge
 
 from library import strandline_health as health
 
@@ -238,7 +239,8 @@ def published(content: bytes = b"a feed", **changes: Any) -> dict[str, bytes]:
 def test_a_publisher_is_judged_by_what_its_readers_get(files: dict[str, bytes], hours: int, words: list[str]) -> None:
     with serving(files) as port:
         part = health.publisher(health.Site(port))
-    assert health.publisher_problems(part, health.iso_seconds("2026-11-25T03:03:00Z") + hours * 3600) == words
+    found = judge.site(part, {}, health.iso_seconds("2026-11-25T03:03:00Z") + hours * 3600)
+    assert (found.ok, found.says) == (not words, "; ".join(words) or "1.0 h old")
 
 
 def test_a_publisher_with_tls_says_when_its_certificate_ends(tmp_path: Path) -> None:
@@ -255,7 +257,8 @@ def test_a_publisher_with_tls_says_when_its_certificate_ends(tmp_path: Path) -> 
         part = health.publisher(health.Site(plain, secure))
     assert abs(part["tls_ends"] - time.time() - 10 * 86400) < 300
     part["stale_after"] = part["generated"] = time.time()
-    assert health.publisher_problems(part, time.time() - 1) == ["the site's TLS certificate ends in 10 days"]
+    found = judge.site(part, {}, time.time() - 1)
+    assert (found.ok, found.says) == (False, "the site's TLS certificate ends in 10 days")
 
 
 def test_a_publisher_that_serves_nothing_is_not_measured() -> None:
