@@ -65,6 +65,8 @@ def units(step: Step, tier: str) -> None:
     step.run(
         [
             *(sys.executable, "-m", "pytest", "tests", f"--ignore={browser.TESTS}", "-q", *chosen),
+            # Files of tests side by side: many of them wait for what they have started.
+            *(f"--numprocesses={os.cpu_count() or 1}", "--dist=loadfile"),
             *(f"--junitxml={UNITS}", "-o", "junit_family=xunit2"),
         ]
     )
