@@ -93,11 +93,12 @@ def test_another_account_gets_nowhere(collector: Machine) -> None:
 def test_the_loader_can_do_no_more_than_it_needs(collector: Machine, query: str) -> None:
     status, said = as_loader(collector, f"BEGIN; {query}; ROLLBACK")
     assert status != 0, said
-    assert "permission denied" in said or "must be owner" in said
+    # A view that nobody can delete from says so before it looks who asks.
+    assert any(word in said for word in ("permission denied", "must be owner", "cannot delete from view")), said
 
 
 def test_partitions_stand_ready_for_a_week(collector: Machine) -> None:
-    for parent in ("event", "sighting", "sighting_day"):
+    for parent in ("event_row", "sighting", "sighting_day"):
         ahead = psql(
             collector,
             f"""SELECT count(to_regclass('strandline.{parent}_p' || to_char(day, 'YYYYMMDD')))
