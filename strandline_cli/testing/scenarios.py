@@ -14,7 +14,7 @@ from strandline_cli.testing import junit
 MOLECULE = paths.ROOT / "molecule"
 REPORTS = paths.BUILD / "test"
 LIMIT = 40 * 60.0  # seconds for one scenario
-LONGEST_FIRST = ("network", "rotation", "faults")
+LONGEST_FIRST = ("network", "fleet", "rotation", "faults")
 BUILDING = "Build the packages of our own"  # the play of playbooks/site.yml
 
 

@@ -45,13 +45,15 @@ def arrived(traffic: Traffic) -> dict[str, tuple[int, date]]:
     """
     rows = sql(
         "SELECT json_build_array(data->>'call_id', round(extract(epoch FROM ts - rts) / 86400),"
-        " (rts AT TIME ZONE 'UTC')::date, tableoid ="
-        " ('strandline.event_p' || to_char(ts AT TIME ZONE 'UTC', 'YYYYMMDD'))::regclass)"
-        " FROM strandline.event WHERE event = 'sip.request'"
+        " (rts AT TIME ZONE 'UTC')::date) FROM strandline.event WHERE event = 'sip.request'"
     )
-    assert all(placed for *_, placed in rows)
+    misplaced = sql(
+        "SELECT count(*) FROM strandline.event_row WHERE tableoid <>"
+        " ('strandline.event_row_p' || to_char(ts AT TIME ZONE 'UTC', 'YYYYMMDD'))::regclass"
+    )
+    assert misplaced == [0]
     mine = [row for row in rows if row[0].startswith(f"{traffic.mark}-")]
-    return {call: (days, date.fromisoformat(day)) for call, days, day, _ in mine}
+    return {call: (days, date.fromisoformat(day)) for call, days, day in mine}
 
 
 def settled(traffic: Traffic) -> bool:
