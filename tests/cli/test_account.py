@@ -167,7 +167,7 @@ def stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stage:
 def test_two_scenarios_at_a_time_and_the_longest_one_builds_the_packages(progress: Maker, stage: Stage) -> None:
     account = Account(progress())
     in_containers(account, ["faults", "fleet", "network", "rotation"], "normal", 2)
-    assert stage.told[:3] == ["network begins", "network built", "rotation begins"]
+    assert stage.told[:3] == ["network begins", "network built", "fleet begins"]
     assert stage.told[-1] == "network ends"
     assert account.failed == ["faults"]
     assert account.total == Counts(failed=1)
@@ -175,7 +175,7 @@ def test_two_scenarios_at_a_time_and_the_longest_one_builds_the_packages(progres
 
 def test_one_scenario_at_a_time(progress: Maker, stage: Stage) -> None:
     in_containers(Account(progress()), ["fleet", "rotation"], "normal", 1)
-    assert stage.told == [f"{name} {what}" for name in ("rotation", "fleet") for what in ("begins", "built", "ends")]
+    assert stage.told == [f"{name} {what}" for name in ("fleet", "rotation") for what in ("begins", "built", "ends")]
 
 
 def test_whoever_interrupts_two_scenarios_ends_both(progress: Maker, stage: Stage) -> None:
