@@ -317,3 +317,13 @@ def test_a_line_that_was_tampered_with_is_refused_or_sound(at: int, length: int,
     assert len(set(record.names)) == len(record.names)
     assert record.event.isprintable()
     assert len(record.saddr) in (4, 16)
+
+
+@pytest.mark.parametrize("end", ["root", "", "ro\\x22ot"])
+def test_half_a_line_that_a_power_cut_left_has_no_number_and_so_is_sent_again(end: str) -> None:
+    head = TEXT if isinstance(TEXT, bytes) else TEXT.encode()
+    whole = head[: head.rindex(b'="') + 2]
+    with pytest.raises(Reject) as refused:
+        decode(whole + end.encode())
+    assert str(refused.value) == "cut off within a value"
+    assert refused.value.n is None

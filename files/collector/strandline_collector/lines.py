@@ -201,6 +201,9 @@ def _from_text(line: bytes) -> Record:
     if len(parts) < 5:
         raise Reject("NUL bytes" if b"\0" in line else "not a line of the spool")
     who, number, ts, rts, message = parts
+    if message.count(b'"') % 2 and (message.endswith(b'="') or not message.endswith(b'"')):
+        # Half a line, which a power cut left: without its number, so that it is missing and sent again.
+        raise Reject("cut off within a value")
     sensor, _, run = who.decode("ascii", "backslashreplace").partition(" ")
     n = number.decode("ascii", "backslashreplace")
     try:
