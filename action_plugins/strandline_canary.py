@@ -97,7 +97,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
     def _rows(
         self, wanted: Sequence[Probe], expected: int, arguments: Mapping[str, Any], variables: Mapping[str, Any]
     ) -> list[dict[str, Any]]:
-        """Wait until the database holds so many of the events, or for so many seconds; return what it has of them."""
+        """Wait until the database holds the expected number of events, or time is up; return those it has."""
         until = time.monotonic() + arguments["seconds"]
         query = probes.query(wanted)
         while True:

@@ -146,7 +146,7 @@ VERBS: tuple[Verb, ...] = (
             Option(
                 "--due",
                 "rotate_due",
-                "Only certificates that end within so many days.",
+                "Only certificates that expire within this many days.",
                 click.IntRange(0, 5000),
                 metavar="DAYS",
             ),

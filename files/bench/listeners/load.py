@@ -1,6 +1,6 @@
 """The clients and the reader of events for the bench of the listeners; standard library only.
 
-load.py sip ADDRESS PORT METHOD COUNT RATE    datagrams, so many a second; prints how many answers came
+load.py sip ADDRESS PORT METHOD COUNT RATE    sends RATE datagrams a second; prints how many answers came
 load.py vnc ADDRESS PORT COUNT                whole RFB 3.8 sessions, one after the other; prints how many ended well
 load.py sink PATH                             takes events as syslog-ng does, until SIGTERM; prints how many
 """
@@ -67,7 +67,7 @@ def sip(address: str, port: str, method: str, count: str, rate: str) -> int:
 
 
 def read(client: socket.socket, size: int) -> bytes:
-    """Exactly so many bytes, or fewer at the end."""
+    """Read exactly this many bytes, or fewer at end of file."""
     data = b""
     while len(data) < size and (more := client.recv(size - len(data))):
         data += more

@@ -101,7 +101,7 @@ def as_table(path: Path, scale: float) -> None:
 
 
 def fill(database: Database, hours: int) -> int:
-    """Sightings of every pair in so many of the week's hours; return how many rows."""
+    """Insert sightings of every pair in this many hours of the week; return the number of rows."""
     database.ask(
         "SELECT strandline.make_partition(parent, (now() AT TIME ZONE 'UTC')::date - day)"
         " FROM generate_series(0, 8) day, unnest(ARRAY['sighting', 'sighting_day']) parent"
@@ -180,7 +180,7 @@ def publish(top: Path, config: Path, wanted: int) -> tuple[float, float]:
 
 
 def naive(database: Database, events: int) -> float:
-    """Seconds of the one query that a publisher without sightings would make, over so many events."""
+    """Time, in seconds, the one query over all events that a publisher without sightings would need."""
     database.ask(
         "CREATE UNLOGGED TABLE naive AS SELECT now() - i * (interval '7 days' / "  # noqa: S608 - numbers
         f"{events}) AS ts, p.saddr, p.category FROM generate_series(1, {events}) s (i)"
