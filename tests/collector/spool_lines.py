@@ -73,7 +73,7 @@ def as_text(document: Mapping[str, str]) -> bytes:
     message = " ".join(f"{name}={document[name]}" for name in (*FLOW, *own))
     moments = [datetime.fromisoformat(document[name]) for name in ("ts", "rts")]
     times = [f"{int(moment.replace(microsecond=0).timestamp())}.{moment.microsecond:06d}" for moment in moments]
-    return "\t".join((f"{document['sensor']} {document['run']}", document["n"], *times, message)).encode()
+    return "\t".join((f"{document['sensor']} {document['run']}", document["n"], *times, message, "")).encode()
 
 
 def read_row(row: bytes) -> dict[str, Any]:

@@ -37,7 +37,7 @@ BROKEN = (
     b"",
     b"x" * 70_000,
     b'{"sensor":"sensor1","reject":"unknown","msg":"event=\\u0000"}',
-    b"sensor1 r\t\t1764036738.123456\t1764036738.123456\tevent=ssh.client",
+    b"sensor1 r\t\t1764036738.123456\t1764036738.123456\tevent=ssh.client\t",
     b"sensor1 r\t7\t1764036738.123456\t17640",
     b"\t\t\t\t",
 )

@@ -2,9 +2,10 @@
 
 The collector's syslog-ng writes a line for each event that patterndb knows (`YYYYMMDD-HH.log`):
 
-    SENSOR RUN<tab>N<tab>TIME<tab>TIME OF RECEIPT<tab>event=ssh.password saddr=... user="root" password="x\\x22y"
+    SENSOR RUN<tab>N<tab>TIME<tab>TIME OF RECEIPT<tab>event=ssh.password saddr=... user="root" password="x\\x22y"<tab>
 
-with times in seconds since 1970 and the message as it came. What it does not know is a JSON object a line
+with times in seconds since 1970 and the message as it came. A line without the tab at its end was cut off by a power cut:
+it counts for no number, so that its event is missing and sent again. What it does not know is a JSON object a line
 (`YYYYMMDD-HH.jsonl`) whose values are strings. So were all events once, and after an upgrade a spool still holds some.
 
 What the other side chose stands in double quotes, with every byte but printable ASCII written as `\\xNN`, and with
@@ -197,13 +198,10 @@ def _record(
 
 def _from_text(line: bytes) -> Record:
     """Read a line of tabs and a message."""
-    parts = line.split(b"\t", 4)
-    if len(parts) < 5:
-        raise Reject("NUL bytes" if b"\0" in line else "not a line of the spool")
+    parts = line.removesuffix(b"\t").split(b"\t", 4)
+    if len(parts) < 5 or not line.endswith(b"\t"):
+        raise Reject("NUL bytes" if b"\0" in line else "not a whole line of the spool")
     who, number, ts, rts, message = parts
-    if message.count(b'"') % 2 and (message.endswith(b'="') or not message.endswith(b'"')):
-        # Half a line, which a power cut left: without its number, so that it is missing and sent again.
-        raise Reject("cut off within a value")
     sensor, _, run = who.decode("ascii", "backslashreplace").partition(" ")
     n = number.decode("ascii", "backslashreplace")
     try:
