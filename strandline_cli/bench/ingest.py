@@ -19,6 +19,7 @@ from strandline_cli.bench.figures import Round
 from strandline_cli.bench.listeners import listeners
 from strandline_cli.bench.network import AGAINST, AREA, ARTICLE, OURS, SENDER
 from strandline_cli.bench.publish import publish
+from strandline_cli.bench.site import site
 from strandline_cli.errors import StepFailed
 from strandline_cli.progress import Progress, Step
 
@@ -267,3 +268,4 @@ bench.add_command(ingest)
 bench.add_command(account)
 bench.add_command(listeners)
 bench.add_command(publish)
+bench.add_command(site)
