@@ -234,11 +234,11 @@ def site(few: int, many: int, rounds: int, keep: bool) -> None:
     progress = Progress("bench")
     network.check()
     network.BUILD.mkdir(parents=True, exist_ok=True)
-    cpu.adopt_orphans()
     machine = cpu.machine()
     runs = []
     try:
         up(progress, many)
+        cpu.adopt_orphans()  # not before: the containers' monitors, which live as long as they do, would be adopted too
         with progress.step("first", "Run site.yml once more, so that every cache is warm") as step:
             one_run(step, many)
         for count in [few, many] * rounds:
