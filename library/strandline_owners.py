@@ -37,7 +37,7 @@ options:
 author: Strandline developers
 """
 EXAMPLES = r"""
-- name: Look for other owners of firewall, sshd and addresses
+- name: Look for other programs that govern firewall, sshd and addresses
   strandline_owners:
     package_ports: [80, 443]
   register: owners
