@@ -465,7 +465,7 @@ def others(root: Path, package_ports: Iterable[int]) -> Iterator[dict[str, Any]]
             yield refusal(
                 "apt's proxy", "packages", [proxy],
                 f"apt is told to use the proxy {proxy}, which {problem}. Remove the line from /etc/apt/apt.conf.d/"
-                " (grep -r Proxy /etc/apt), or mend the proxy.",
+                " (grep -r Proxy /etc/apt), or repair the proxy.",
             )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Molecule's scenarios: containers, converge, idempotence, testinfra, and away with the containers in any case."""
+"""Molecule's scenarios: containers, converge, idempotence, testinfra; the containers are removed in any case."""
 
 from __future__ import annotations
 
