@@ -1,4 +1,4 @@
-"""The C listeners' event writer (files/packages/common), compiled with the host's cc and called through ctypes."""
+"""The C listeners' event writer (files/native/common), compiled with the host's cc and called through ctypes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from pathlib import Path
 
 import pytest
 
-COMMON = Path(__file__).parents[2] / "files" / "packages" / "common"
+COMMON = Path(__file__).parents[2] / "files" / "native" / "common"
 CC = shutil.which("cc")
 LINE_MAX = 7000
 DATAGRAM_MAX = LINE_MAX + 128
 CAP = 256
 
-# The grammar of files/catalogue/events.yml, written down once more and independently of the writer.
+# The grammar of files/strandline/protocols/events.yml, written down once more and independently of the writer.
 TOKEN = rb"[A-Za-z0-9_.:+/=-]+"
 VALUE = rb'"(?:[ !#-\[\]-~]|\\x[0-9a-f]{2})*"(?:/[0-9]+)?'
 COMMON_FIELDS = rb"event=TOKEN saddr=TOKEN sport=(?:[0-9]+|-) daddr=TOKEN dport=(?:[0-9]+|-) proto=(?:tcp|udp)"

@@ -14,14 +14,15 @@ from typing import Any
 
 import pytest
 import yaml
-from strandline_forwarding import asking, heartbeat, journal, sockets, stats
-from strandline_forwarding.journal import Entry
-from strandline_forwarding.totals import MAX_KEYS, Totals
+from strandline.sensor.forwarding import asking, heartbeat, sockets
+from strandline.shared import journal, stats
+from strandline.shared.journal import Entry
+from strandline.shared.totals import MAX_KEYS, Totals
 
 from filter_plugins import event_catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
-CATALOGUE: dict[str, Any] = yaml.safe_load((ROOT / "files" / "catalogue" / "events.yml").read_text())
+CATALOGUE: dict[str, Any] = yaml.safe_load((ROOT / "files" / "strandline" / "protocols" / "events.yml").read_text())
 
 
 # --- totals ---

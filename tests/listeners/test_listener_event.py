@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from listener_harness import VALUE, Record
-from strandline_listeners.event import LINE_MAX, Event, Flow, datagram, quote, render, timestamp, token
+from strandline.event.line import LINE_MAX, Event, Flow, datagram, quote, render, timestamp, token
 
 FLOW = Flow("2001:db8::7", 51044, "2001:db8::9", 5900, "tcp")
 

@@ -14,7 +14,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import psycopg2
-from strandline_collector import account
+from strandline.collector import account
 
 NAME = "strandline_account_week"
 DSN = f"dbname={NAME} user=postgres host=/var/run/postgresql"

@@ -84,7 +84,9 @@ def role_variables() -> dict[str, Any]:
 
 def generated() -> dict[str, Any]:
     """The schema whose facts stand elsewhere."""
-    catalogue = yaml.safe_load((ROOT / "files" / "catalogue" / "events.yml").read_text(encoding="utf-8"))["listeners"]
+    catalogue = yaml.safe_load(
+        (ROOT / "files" / "strandline" / "protocols" / "events.yml").read_text(encoding="utf-8")
+    )["listeners"]
     listeners = [name for name, entry in catalogue.items() if entry["ports"]]
     ports = sorted({each["port"] for entry in catalogue.values() for each in entry["ports"]} | set(OWN_PORTS))
     unknown = {"x-message": "{value!r} is unknown"}

@@ -146,7 +146,16 @@ def test_the_spool_holds_what_the_account_says(inventory: Inventory, collector: 
     """The sensor's own count of a run's last number agrees with the database's."""
     reconcile(tmp_path)
     for sensor in inventory.members("sensors"):
-        program = ["env", "-C", "/usr/lib/strandline", "python3", "-S", "-B", "-m", "strandline_forwarding.replay"]
+        program = [
+            "env",
+            "-C",
+            "/usr/lib/strandline",
+            "python3",
+            "-S",
+            "-B",
+            "-m",
+            "strandline.sensor.forwarding.replay",
+        ]
         index = json.loads(sensor.check(*program, "index"))["runs"]
         query = f"""SELECT json_build_array(r.run, n.high_n) FROM strandline.run_numbers n
                     JOIN strandline.run r ON r.id = n.run_id JOIN strandline.sensor s ON s.id = r.sensor_id

@@ -222,7 +222,7 @@ def test_the_account_is_what_reconcile_shows(sensors: list[Machine], collector: 
     """Every counter of this module in the table that people read, in the row of its sensor."""
     program = ["env", "PYTHONPATH=/usr/lib/strandline", "PYTHONDONTWRITEBYTECODE=1", "python3", "-m"]
     out = collector.check(
-        "runuser", "-u", "strandline-loader", "--", *program, "strandline_collector.reconcile", "account"
+        "runuser", "-u", "strandline-loader", "--", *program, "strandline.collector.reconcile", "account"
     )
     print("\n" + out)
     head, *rows = [line.split() for line in out.splitlines()]
