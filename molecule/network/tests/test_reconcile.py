@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from machines import ROOT, Inventory, Machine, poll, reconcile
+from containers import poll
+from machines import ROOT, Inventory, Machine, reconcile
 
 # A listener's way of writing events; prints the time stamp of each.
 WRITE = r"""
