@@ -318,7 +318,6 @@ class FilterModule:
         """By the names that templates use."""
         return {
             "patterndb": patterndb,
-            "event_tables": event_tables,
             "sensor_addresses": sensor_addresses,
             "catalogue_listeners": catalogue_listeners,
         }

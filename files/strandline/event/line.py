@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 VALUE_CAP = 256
 """Longest value, in raw bytes (defaults.cap of the catalogue)."""
 
+TOKEN_MAX = 128
+"""Longest token, in bytes; ours are all far shorter."""
+
 LINE_MAX = 7000
 """Longest line, in bytes: the sensor's syslog-ng cuts there."""
 
@@ -51,11 +54,17 @@ _SOUND_MAX = 1024
 
 
 def token(text: str) -> str:
-    """A bare field's value: `-` for anything that is no token, so that no field can ever break the line."""
+    """A bare field's value, which can never break the line: `-` for none, `_` for each byte that a token can't have.
+
+    The C listeners' strandline_event_token writes the same, and tests/common holds both to that.
+    """
     if text in _sound:
         return text
-    if not text or not _TOKEN_CHARACTERS.issuperset(text):
+    if not text:
         return "-"
+    if len(text) > TOKEN_MAX or not _TOKEN_CHARACTERS.issuperset(text):
+        raw = text.encode("utf-8", "surrogateescape")[:TOKEN_MAX].decode("latin-1")
+        return "".join([one if one in _TOKEN_CHARACTERS else "_" for one in raw])
     if len(_sound) >= _SOUND_MAX:
         _sound.clear()
     _sound.add(text)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
-from machines import ROOT, Inventory, Machine, load_inventory, poll
+from containers import poll
+from machines import ROOT, Inventory, Machine, load_inventory
 
 sys.path.insert(0, str(ROOT / "files" / "demo" / "scanner"))
 

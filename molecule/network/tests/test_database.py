@@ -8,7 +8,8 @@ import os
 from typing import Any
 
 import pytest
-from machines import PSQL, ROOT, Machine, poll
+from containers import PSQL, poll
+from machines import ROOT, Machine
 
 LOADER = ["runuser", "-u", "strandline-loader", "--"]
 LIBRARY = ["env", "PYTHONPATH=/usr/lib/strandline", "PYTHONDONTWRITEBYTECODE=1"]

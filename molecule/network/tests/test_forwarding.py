@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from machines import Machine, poll, reconcile
+from containers import poll
+from machines import Machine, reconcile
 
 SPOOL = "/var/spool/strandline/events"
 PARSED = "/var/spool/strandline/parsed"

@@ -9,7 +9,8 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from machines import Machine, poll
+from containers import poll
+from machines import Machine
 
 UNITS = ("strandline-sip", "strandline-vnc")
 PSS_MAX = 8 * 1024

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from machines import PSQL, ROOT, Inventory, Machine
+from containers import PSQL
+from machines import ROOT, Inventory, Machine
 
 sys.path.insert(0, str(ROOT / "tests" / "publisher"))
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from machines import Machine, poll
+from containers import poll
+from machines import Machine
 
 HEARTBEAT = ["systemctl", "start", "strandline-heartbeat.service"]
 WATCH = ["systemctl", "start", "strandline-watch.service"]

@@ -36,6 +36,7 @@ TRIES = 3
 """How often a listener is asked before it counts as mute: one that is just restarting is not."""
 PAUSE = 2.0
 """Seconds between two tries."""
+TOKEN_MAX = 128  # bytes
 SEND_TIMEOUT = 5.0
 FORWARDER = "syslog-ng.service"
 
@@ -213,9 +214,9 @@ def count(configuration: Configuration, now: Totals, kept: Totals) -> list[str]:
 
 
 def token(value: object) -> str:
-    """A bare field's value; `-` for none."""
-    text = re.sub(r"[^A-Za-z0-9_.:+/=-]", "_", str(value))
-    return text or "-"
+    """A bare field's value, by the rule of strandline_listeners.event.token."""
+    raw = str(value).encode("utf-8", "surrogateescape")[:TOKEN_MAX]
+    return re.sub(rb"[^A-Za-z0-9_.:+/=-]", b"_", raw).decode("ascii") or "-"
 
 
 def line(event: str, fields: Mapping[str, object]) -> str:

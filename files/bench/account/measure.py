@@ -1,6 +1,6 @@
 """The account of a week of 100 sensors, ten million events, in a database of its own: how long does it take?
 
-Run as root on a collector (molecule/network/tests/test_reconcile.py does it with --long). A tenth of the runs have
+Run as root on a collector, as `./strandline bench account` and the scenario network do. A tenth of the runs have
 gaps: heads, tails, and one number in a thousand. Prints a line of JSON.
 """
 
