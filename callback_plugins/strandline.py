@@ -291,10 +291,10 @@ class CallbackModule(Default):  # type: ignore[misc]  # Ansible ships no types
             return
         # A task that runs once fails for all: its message has said it, and no host is to blame.
         own = {host: counts for host, counts in hosts.items() if host in self._to_blame}
-        away = [host for host, counts in own.items() if counts["unreachable"]]
-        failed = [host for host, counts in own.items() if counts["failures"] and host not in away]
+        unreachable = [host for host, counts in own.items() if counts["unreachable"]]
+        failed = [host for host, counts in own.items() if counts["failures"] and host not in unreachable]
         said = [f"{len(failed)} failed: {', '.join(failed)}"] if failed else []
-        said += [f"{len(away)} not reached: {', '.join(away)}"] if away else []
+        said += [f"{len(unreachable)} not reached: {', '.join(unreachable)}"] if unreachable else []
         where = f" The whole output: {_shown(self._full._display.path)}" if self._full else ""
         took = spent(time.monotonic() - self._began)
         self._say(f"{'; '.join(said) or 'Ended by a failure'}, after {took}.{where}", "✘", C.COLOR_ERROR)

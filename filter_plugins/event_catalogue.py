@@ -295,7 +295,7 @@ def sensor_addresses(sensors: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def catalogue_listeners(catalogue: Mapping[str, Any], names: Iterable[str] | None = None) -> list[dict[str, Any]]:
-    """Name, service and ports of the listeners, all or those named. What has no port is none: the sensor itself.
+    """Name, service and ports of the listeners, all or those named; without the sensor itself, which has no port.
 
     Raises AnsibleFilterError for a name that is no listener's.
     """

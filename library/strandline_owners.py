@@ -37,7 +37,7 @@ options:
 author: Strandline developers
 """
 EXAMPLES = r"""
-- name: Look for other owners of firewall, sshd and addresses
+- name: Look for other programs that govern firewall, sshd and addresses
   strandline_owners:
     package_ports: [80, 443]
   register: owners
@@ -465,7 +465,7 @@ def others(root: Path, package_ports: Iterable[int]) -> Iterator[dict[str, Any]]
             yield refusal(
                 "apt's proxy", "packages", [proxy],
                 f"apt is told to use the proxy {proxy}, which {problem}. Remove the line from /etc/apt/apt.conf.d/"
-                " (grep -r Proxy /etc/apt), or mend the proxy.",
+                " (grep -r Proxy /etc/apt), or repair the proxy.",
             )  # fmt: skip
 
 

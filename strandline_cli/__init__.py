@@ -1,1 +1,1 @@
-"""The controller: what ./strandline does once its Python environment stands."""
+"""The controller: what ./strandline does once it has its Python environment."""

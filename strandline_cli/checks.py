@@ -1,6 +1,6 @@
 """What must hold on this machine, each with its remedy.
 
-All of it makes the table of `doctor`; what no installation can mend is asked before a verb changes anything.
+All of it makes the table of `doctor`; what installing packages can't correct is asked before a verb changes anything.
 """
 
 from __future__ import annotations
@@ -213,7 +213,7 @@ def subnet(network: Network) -> Check:
 
 
 def before_containers() -> list[Check]:
-    """Return the checks before anything on this machine is changed: what no installation can mend."""
+    """Return the checks before anything on this machine is changed: what installing packages can't correct."""
     return [system(), root(), capabilities(), disk(), memory()]
 
 

@@ -30,23 +30,23 @@ def cli() -> None:
 
 
 @cli.command(short_help="Run the whole network on this machine.")
-@click.option("--down", "away", is_flag=True, help="Remove every trace of the demo, but keep the cache.")
+@click.option("--down", "remove", is_flag=True, help="Remove every trace of the demo, but keep the cache.")
 @click.option("--cache", is_flag=True, help="With --down: remove the cache and the images too.")
-def demo(away: bool, cache: bool) -> None:
+def demo(remove: bool, cache: bool) -> None:
     """Run the whole network on this machine: from a scanner's packet to published feeds.
 
     Interrupted or run again, it carries on from what is there.
     """
-    if cache and not away:
+    if cache and not remove:
         raise click.UsageError("--cache belongs to --down: ./strandline demo --down --cache")
     progress = Progress("demo")
-    if away:
+    if remove:
         down.down(progress, cache=cache)
     else:
         up.up(progress)
 
 
-@cli.command(short_help="Prove that it works.")
+@cli.command(short_help="Run the tests.")
 @click.option(
     "--fast", "tier", flag_value=tests.FAST, help="Lint, unit tests and patterndb rules only: under 2 minutes."
 )
@@ -63,7 +63,7 @@ def demo(away: bool, cache: bool) -> None:
     help="Scenarios at a time. 1 on a machine that is slow or does other things.",
 )
 def test(tier: str | None, only: tuple[str, ...], jobs: int) -> None:
-    """Prove that it works: lint, unit tests, patterndb rules, and the Molecule scenarios in containers."""
+    """Run the tests: linters, unit tests, patterndb rules, and the Molecule scenarios in containers."""
     for name in only:
         if name not in scenarios.names():
             raise Refusal(f"There is no scenario {name}. There are: {', '.join(scenarios.names()) or 'none'}.")
@@ -72,7 +72,7 @@ def test(tier: str | None, only: tuple[str, ...], jobs: int) -> None:
 
 @cli.command(short_help="Check this machine.")
 def doctor() -> None:
-    """Check this machine and say how to mend what is wrong."""
+    """Check this machine and say how to correct what is wrong."""
     sys.exit(doctor_.run())
 
 
@@ -170,7 +170,7 @@ def main() -> None:
         print(f"strandline: {error.format_message()}  Help: ./strandline --help", file=sys.stderr)
         sys.exit(REFUSED)
     except (KeyboardInterrupt, click.Abort):
-        print("strandline: Interrupted. The same command carries on from what is there.", file=sys.stderr)
+        print("strandline: Interrupted. To continue with what is there, give the same command again.", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except OSError as error:
         print(f"strandline: {error.filename or 'A file'}: {error.strerror or error}.", file=sys.stderr)

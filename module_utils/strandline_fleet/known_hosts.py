@@ -23,7 +23,7 @@ def hashed(name: str, salt: bytes) -> str:
 
 
 def salt_of(entry: str) -> bytes | None:
-    """The salt of a hashed name; None when it is none."""
+    """The salt of a hashed name; None when the name is not hashed."""
     parts = entry.split("|")
     if len(parts) != 4 or not entry.startswith(HASHED):
         return None

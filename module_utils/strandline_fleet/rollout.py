@@ -24,7 +24,7 @@ def batches(provider_of: Mapping[str, str], size: int = DEFAULT_SIZE) -> list[li
     same hosts give the same batches. Raises Refusal for a size below 1.
     """
     if size < 1:
-        raise Refusal(f"A batch of {size} hosts is none: give at least 1.")
+        raise Refusal(f"A batch can't have {size} hosts: give at least 1.")
     waiting: dict[str, list[str]] = defaultdict(list)
     for host in sorted(provider_of):
         waiting[provider_of[host]].append(host)

@@ -91,7 +91,7 @@ def outcome(hosts: Iterable[str], variables: Mapping[str, Mapping[str, Any]], un
             left.append(name)
     said = [table(rows, ("host", "outcome"))] if rows else []
     if left:
-        said.append(f"Stopped. Not begun: {', '.join(left)}. The same command carries on.")
+        said.append(f"Stopped. Not begun: {', '.join(left)}. To carry on, give the same command again.")
     if uninformed:
         said.append(
             "No answer, and uninformed of a collector's new certificate: "

@@ -50,5 +50,7 @@ def outcome(hosts: Sequence[str], variables: Mapping[str, Mapping[str, Any]], *,
     if unreachable:
         said.append(f"Did not answer, and were left out: {', '.join(unreachable)}.")
     if left:
-        said.append(f"Stopped. Not upgraded: {', '.join(left)}. The same command carries on. docs/upgrade.md")
+        said.append(
+            f"Stopped. Not upgraded: {', '.join(left)}. To carry on, give the same command again; see docs/upgrade.md."
+        )
     return "\n".join(said)

@@ -225,8 +225,8 @@ def play(load: str, server: Server, count: int, rate: int) -> int:
     return int(done.stdout)
 
 
-def settled(server: Server) -> int:
-    """The CPU time of the server when it has stopped working."""
+def cpu_when_idle(server: Server) -> int:
+    """The CPU time that the server has taken, once it takes no more."""
     before, after = -1, server.cpu()
     until = time.monotonic() + PATIENCE
     while after - before > 2_000_000 and time.monotonic() < until:
@@ -242,9 +242,9 @@ def ours(load: str, count: int, rate: int, place: Path, log: Path) -> tuple[Meas
     sink = Sink(path)
     with our_listener("vnc" if load == "vnc" else "sip", path, log) as server:
         play(load, server, 20, rate)  # warm
-        begin, idle = settled(server), server.pss()
+        begin, idle = cpu_when_idle(server), server.pss()
         answers = play(load, server, count, rate)
-        spent = settled(server) - begin
+        spent = cpu_when_idle(server) - begin
     found = sink.count()
     # A session is three events: its beginning, the type, the response.
     events = found // 3 - 20 if load == "vnc" else found - 20
@@ -255,10 +255,10 @@ def theirs(load: str, count: int, rate: int, server: Server, place: Path) -> Mea
     """One round on OpenCanary."""
     log = place / "opencanary.log"
     play(load, server, 20, rate)
-    begin = settled(server)
+    begin = cpu_when_idle(server)
     known = lines(log)
     answers = play(load, server, count, rate)
-    spent = settled(server) - begin
+    spent = cpu_when_idle(server) - begin
     return Measured(count, lines(log) - known, answers, spent / 1e9)
 
 
@@ -278,7 +278,7 @@ def measure(progress: Progress, requests: int, sessions: int, rounds: int, rate:
         place = Path(name)
         with progress.step("start", "Start OpenCanary") as step:
             server = stack.enter_context(their_listener(programs, place, step.log))
-            settled(server)
+            cpu_when_idle(server)
             idle[THEIRS] = server.pss()
         for number in range(rounds):
             for load, count in loads.items():

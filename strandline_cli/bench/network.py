@@ -192,7 +192,7 @@ def sender(step: Step) -> None:
 
 def down(progress: Progress) -> None:
     """Remove the containers, their network and the keys."""
-    with progress.step("away", "Remove the bench's containers") as step:
+    with progress.step("remove", "Remove the bench's containers") as step:
         if AGAINST_BUILD.exists():
             step.run(["podman", "rm", "--force", "--ignore", "--volumes", "--time=1", AGAINST])
         if INVENTORY.exists():

@@ -113,7 +113,7 @@ def up(progress: Progress, count: int) -> None:
 
 def down(progress: Progress) -> None:
     """Remove the containers and what was made for them."""
-    with progress.step("away", "Remove the bench's containers") as step:
+    with progress.step("remove", "Remove the bench's containers") as step:
         if INVENTORY.exists():
             verbs.play(step, paths.SHARED / "destroy.yml", [str(INVENTORY)])
         for place in (INVENTORY, CONTROL):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from strandline_cli import checks, paths, podman, ready, verbs
-from strandline_cli.demo import network, publish, scan, settle, summary
+from strandline_cli.demo import events, network, publish, scan, summary
 from strandline_cli.demo.network import Network
 from strandline_cli.images import base, derived
 from strandline_cli.progress import Progress, Step
@@ -33,11 +33,11 @@ def up(progress: Progress) -> None:
 
 
 def after(progress: Progress, net: Network) -> None:
-    """Scan, wait, publish: what happens once the hosts stand."""
+    """Scan, wait, publish: what happens once the hosts are provisioned."""
     with progress.step("scan", "Play real clients at the sensors, from several addresses") as step:
         scan.run(step, net)
     with progress.step("database", "Wait until the database holds every event") as step:
-        settle.wait(step, net)
+        events.wait(step, net)
     with progress.step("publish", "Compile the feeds and publish them") as step:
         publish.run(step, net)
     with progress.step("files", f"Copy the website's files to {paths.shown(paths.WWW)}/") as step:

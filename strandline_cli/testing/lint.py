@@ -100,7 +100,7 @@ class Early:
         code = step.wait(self.process)
         self.output.seek(0)
         step.log.write_bytes(self.output.read())
-        step.check(code == 0, "found something to mend")
+        step.check(code == 0, "found something to correct")
 
 
 @contextmanager

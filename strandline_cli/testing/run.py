@@ -54,7 +54,7 @@ class Account:
 def check(step: Step, linter: Linter) -> None:
     """Run a linter's commands, all of them even when one finds something."""
     codes = [step.run(command, env={**linter.environment, "NO_COLOR": "1"}, check=False) for command in linter.commands]
-    step.check(not any(codes), "found something to mend")
+    step.check(not any(codes), "found something to correct")
 
 
 def units(step: Step, tier: str) -> None:

@@ -1,4 +1,4 @@
-"""Molecule's scenarios: containers, converge, idempotence, testinfra, and away with the containers in any case."""
+"""Molecule's scenarios: containers, converge, idempotence, testinfra; the containers are removed in any case."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOLECULE = paths.ROOT / "molecule"
 REPORTS = paths.BUILD / "test"
 LIMIT = 40 * 60.0  # seconds for one scenario
 LONGEST_FIRST = ("network", "fleet", "rotation", "faults")
-BUILDING = "Build the packages of our own"  # the play of playbooks/site.yml
+BUILDING = "Build our packages"  # the play of playbooks/site.yml
 
 
 def names(top: Path = MOLECULE) -> list[str]:

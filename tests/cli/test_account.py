@@ -71,7 +71,7 @@ def test_a_failure_that_says_very_much_is_cut(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "", "<testsuites><testsuite", "not xml"])
-def test_half_a_report_is_none(tmp_path: Path, content: str | None) -> None:
+def test_half_a_report_does_not_count(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "r.xml"
     if content is not None:
         path.write_text(content)

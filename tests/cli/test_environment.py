@@ -37,7 +37,7 @@ def test_molecule_gets_its_images() -> None:
     assert "asks for containers" in str(CliRunner().invoke(cli, ["run", "molecule", "--version"]).exception)
 
 
-def test_a_command_that_is_none_is_refused() -> None:
+def test_an_unknown_command_is_refused() -> None:
     with pytest.raises(Refusal, match="no command nosuch"):
         environment.call(["nosuch"])
 

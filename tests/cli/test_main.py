@@ -39,7 +39,7 @@ def verb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[BaseException]
     ("error", "code", "sentence"),
     [
         (Refusal("Port 8080 is used. Stop it."), 2, "strandline: Port 8080 is used. Stop it."),
-        (KeyboardInterrupt(), 130, "The same command carries on"),
+        (KeyboardInterrupt(), 130, "give the same command again"),
         (OSError(28, "No space left on device", "/var/x"), 1, "strandline: /var/x: No space left on device."),
         (ValueError("surprise"), 1, "An error in strandline itself: ValueError('surprise')"),
     ],

@@ -43,7 +43,7 @@ def test_a_table_of_options_names_each_option_with_its_variable(verb: Verb) -> N
     assert {option.replace("\\|", "|"): variable for option, variable in rows} == wanted
 
 
-def test_a_verb_that_is_none_is_refused_and_one_without_a_runbook_has_its_help() -> None:
+def test_an_unknown_verb_is_refused_and_one_without_a_runbook_has_its_help() -> None:
     result = CliRunner().invoke(cli, ["help", "nosuch"])
     assert result.exit_code != 0
     assert "There is no verb nosuch" in str(result.exception)

@@ -206,7 +206,7 @@ def named(rows: list[dict[str, Any]], stub: Stub) -> list[Any]:
 
 
 def assert_same(lines: list[bytes]) -> None:
-    """The short way and the one that reads every line whole make the same of them."""
+    """The fast decoder and the one that parses every line in full give the same."""
     (quick, a, first), (slow, b, second) = built(lines), built(lines, one_by_one=True)
     assert named(quick, first) == named(slow, second)
     assert [reject[1:] for reject in a.rejects] == [reject[1:] for reject in b.rejects]

@@ -25,7 +25,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "collectors": ["col"],
     "publishers": ["www"],
 }
-AWAY = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_ssh_timeout": 2}
+UNREACHABLE = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_ssh_timeout": 2}
 
 
 def noted(word: str) -> dict[str, Any]:
@@ -73,7 +73,9 @@ CANARY = [
 class LocalFleet:
     """A copy of the playbooks with an inventory of folders."""
 
-    def __init__(self, directory: Path, replaced: Mapping[str, list[dict[str, Any]]], away: Sequence[str] = ()) -> None:
+    def __init__(
+        self, directory: Path, replaced: Mapping[str, list[dict[str, Any]]], unreachable: Sequence[str] = ()
+    ) -> None:
         """Write it all. ``replaced`` are files of tasks below the folder (playbooks/tasks/x.yml, roles/x/tasks/…)."""
         self.directory = directory
         self.record = directory / "record"
@@ -86,7 +88,7 @@ class LocalFleet:
             (directory / "bin" / tool).write_text("#!/bin/sh\n")
             (directory / "bin" / tool).chmod(0o755)
         (directory / "inventory" / "certificates").mkdir(parents=True)
-        hosts = {host: AWAY if host in away else {} for group in GROUPS.values() for host in group}
+        hosts = {host: UNREACHABLE if host in unreachable else {} for group in GROUPS.values() for host in group}
         children = {
             group: {"hosts": {host: hosts[host] for host in members}}
             for group, members in GROUPS.items()

@@ -156,7 +156,7 @@ def test_what_the_playbook_ignores_or_mends_is_no_failure_of_the_play(tmp_path: 
 
 
 def test_a_host_that_is_not_reached_is_named_unless_the_playbook_does_it(tmp_path: Path) -> None:
-    away = """
+    one_unreachable = """
 - name: Reach all
   hosts: a:c
   gather_facts: false
@@ -165,11 +165,11 @@ def test_a_host_that_is_not_reached_is_named_unless_the_playbook_does_it(tmp_pat
       ansible.builtin.command: "true"
       ignore_unreachable: {ignore}
 """
-    code, said = play(tmp_path, away.format(ignore="false"))
+    code, said = play(tmp_path, one_unreachable.format(ignore="false"))
     assert code == 4
     assert f"✘ c: Reach\n    not reached: ssh: connect to host {CLOSED} port 9: Connection refused" in said
     assert "✘ 1 not reached: c, after 0:0" in said
-    code, said = play(tmp_path, away.format(ignore="true"))
+    code, said = play(tmp_path, one_unreachable.format(ignore="true"))
     assert code == 0
     assert "not reached" not in said
 

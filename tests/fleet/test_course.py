@@ -15,7 +15,7 @@ ROTATE = "rotate_certificates"
 class Rotation(LocalFleet):
     """Each host has an identity by the real program, in a folder of its own."""
 
-    def __init__(self, directory: Path, away: tuple[str, ...] = ()) -> None:
+    def __init__(self, directory: Path, unreachable: tuple[str, ...] = ()) -> None:
         super().__init__(
             directory,
             {
@@ -28,7 +28,7 @@ class Rotation(LocalFleet):
                 "playbooks/tasks/rotate_refused.yml": [],
                 "playbooks/tasks/canary.yml": CANARY,
             },
-            away,
+            unreachable,
         )
         self.defaults(ROTATE, program=str(PROGRAM), directory=f"{directory}/hosts/{{{{ inventory_hostname }}}}")
         for host in ALL:
@@ -67,7 +67,7 @@ def flat(said: str) -> str:
 
 def test_a_host_that_fails_stops_a_rotation_and_the_same_command_carries_on(tmp_path: Path) -> None:
     """What was good before is withdrawn all the same; who does not answer stops nobody and is named."""
-    fleet = Rotation(tmp_path, away=("www",))
+    fleet = Rotation(tmp_path, unreachable=("www",))
     code, said = fleet.play(ROTATE, confirm="yes", rotate_made_before="2099-01-01", bad=["b1"])
     assert code != 0
     steps = fleet.steps()
@@ -82,7 +82,7 @@ def test_a_host_that_fails_stops_a_rotation_and_the_same_command_carries_on(tmp_
         "www": "old settled",
     }
     assert "failed: b1 is bad" in flat(said)
-    assert "Not begun: col. The same command carries on." in flat(said)
+    assert "Not begun: col. To carry on, give the same command again." in flat(said)
     assert "No answer: www." in flat(said)
     # Without rotate_made_before: what is half way is due, and nothing else.
     code, said = fleet.play(ROTATE, confirm="yes")
@@ -147,7 +147,7 @@ def upgrade(tmp_path: Path) -> LocalFleet:
                 failing("bad"),
             ],
         },
-        away=("b1",),
+        unreachable=("b1",),
     )
 
 

@@ -75,7 +75,7 @@ def test_add_asks_writes_once_and_in_check_mode_only_shows(inventory: Path) -> N
     assert [name for name in after if after[name] != before.get(name)] == ["providers/alder.yml"]
     assert 'country: "NO"' in after["providers/alder.yml"]
     code, said = play(inventory, "add", OSLO)
-    assert (code, "stands in the inventory like that already" in said) == (0, True), said
+    assert (code, "is in the inventory already, with this entry" in said) == (0, True), said
     assert files(inventory) == after
 
 
@@ -84,7 +84,7 @@ def test_add_asks_writes_once_and_in_check_mode_only_shows(inventory: Path) -> N
     [
         ("add", {"add_host": "osl1", "add_city": "Oslo"}, "is missing: add_provider, add_addresses, add_country"),
         ("renumber", {"target": "ams1", "renumber_from": "198.51.100.11"}, "-e renumber_to="),
-        ("retire", {}, "Name what is retired: -e target="),
+        ("retire", {}, "Name the hosts to retire: -e target="),
         ("onboard", {}, "Name the hosts to onboard: -e target="),
         ("onboard", {"target": "ams1", "onboard_password_file": "/nowhere/x"}, "there is no file /nowhere/x"),
     ],
@@ -123,7 +123,7 @@ def test_renumber_in_check_mode_shows_the_change_and_where_else_the_address_stan
     code, said = play(inventory, "renumber", change, "--check", "--diff")
     assert code == 0, said
     assert "+ addresses: [198.51.100.99, 198.51.100.12]" in said
-    assert f"central.yml:{last}: 198.51.100.11 stands here too" in said
+    assert f"central.yml:{last}: 198.51.100.11 is here too" in said
     assert files(inventory) == before
 
 

@@ -123,7 +123,7 @@ MISTAKES = {
     "no lease at all": host(f"          lease: {LEASE}\n", "", "lease", "is missing", "add it", "        ams1:"),
     "lease in words": host(LEASE, "yearly", "lease", "'yearly' does not fit", "write for example {plan: nano"),
     # The place
-    "a country that is none": place("NL", "UK", "country", "'UK' is no country", "ISO 3166"),
+    "an unknown country": place("NL", "UK", "country", "'UK' is no country", "ISO 3166"),
     "a country in full": place("NL", "Netherlands", "country", "'Netherlands' is no country", "ISO 3166"),
     "a country in small letters": place("NL", "nl", "country", "'nl' is no country", "'NL'|ISO 3166"),
     "Norway without quotes": place("NL", "NO", "country", "NO without quotes is read as the word no", 'write "NO"'),
@@ -135,7 +135,7 @@ MISTAKES = {
     "no place at all": host(f"          place: {PLACE}\n", "", "place", "is missing", "add it", "        ams1:"),
     "place in words": host(PLACE, "Amsterdam", "place", "'Amsterdam' does not fit", "write for example {city"),
     # Addresses
-    "an address that is none": host("198.51.100.11,", "192.0.2.256,", "addresses", "'192.0.2.256' is no", "192.0.2.10"),
+    "an impossible address": host("198.51.100.11,", "192.0.2.256,", "addresses", "'192.0.2.256' is no", "192.0.2.10"),
     "a name for an address": host("198.51.100.11,", "ams1.example.org,", "addresses", "is no IP address", "192.0.2.10"),
     "a network for an address": host("198.51.100.11,", "198.51.100.0/28,", "addresses", "is no IP", "192.0.2.10"),
     "a private address": host("198.51.100.11,", "10.1.2.3,", "addresses", "10.1.2.3 is private or reserved", "public"),
@@ -178,7 +178,7 @@ MISTAKES = {
                                    "'fleet_admin_sorces' is no known variable", "'fleet_admin_sources'"),
     "a host's setting misspelt": beside("fleet_listners: [ssh]", "fleet_listners", "no known key", "'fleet_listeners'"),
     "how it is entered misspelt": beside("onboard_usr: root", "onboard_usr", "no known key", "'onboard_user'"),
-    "a listener that is none": beside("fleet_listeners: [ssh, smtp]", "fleet_listeners", "'smtp' is no", "ssh, dns"),
+    "an unknown listener": beside("fleet_listeners: [ssh, smtp]", "fleet_listeners", "'smtp' is no", "ssh, dns"),
     "listeners, not a list": beside("fleet_listeners: ssh", "fleet_listeners", "'ssh' is no list", "[ssh, sip]"),
     "a role's variable misspelt": beside("base_ntp_server: [a]", "base_ntp_server", "no known key", "base_ntp_servers"),
     "a collector's variable misspelt": Mistake(
@@ -191,7 +191,7 @@ MISTAKES = {
     ),
     "a listener's port for the administrator": settings("fleet_admin_port: 20022", "fleet_admin_port: 22",
                                                         "fleet_admin_port", "'22' can't be", "20022"),
-    "a port that is none": settings("20022", "70000", "fleet_admin_port", "'70000' can't be", "between 1024 and 65535"),
+    "an impossible port": settings("20022", "70000", "fleet_admin_port", "'70000' can't be", "between 1024 and 65535"),
     "from nowhere": settings('["0.0.0.0/0", "::/0"]', "[]", "fleet_admin_sources", "no list of networks", "lock every"),
     "from a host with a mask": settings('"0.0.0.0/0"', '"192.0.2.1/24"', "fleet_admin_sources", "is no network",
                                         "write 192.0.2.0/24"),
@@ -202,8 +202,8 @@ MISTAKES = {
     "a rate with a comma": settings("{EUR: 1.08}", '{EUR: "1,08"}', "fleet_rates.EUR", "'1,08' is no rate", "1.08"),
     "rates, a list": settings("{EUR: 1.08}", "[EUR, 1.08]", "fleet_rates", "is no table of rates", "{EUR: 1.08}"),
     "a rate of nothing": settings("{EUR: 1.08}", "{EUR: 0}", "fleet_rates.EUR", "'0' is no rate", "1.08"),
-    "a contact that is none": settings("feeds@example.org", "feeds", "fleet_contact", "'feeds' is no mail", "feeds@"),
-    "a site that is none": settings("https://feeds.example.org/", "feeds", "fleet_site", "'feeds' is no address", "https://"),
+    "an impossible contact": settings("feeds@example.org", "feeds", "fleet_contact", "'feeds' is no mail", "feeds@"),
+    "an impossible site": settings("https://feeds.example.org/", "feeds", "fleet_site", "'feeds' is no address", "https://"),
     "entered as this machine": settings("fleet_admin_user: root", "fleet_admin_user: root\nansible_user: x",
                                         "ansible_user", "where it is this machine's too", "group_vars/leased.yml"),
     # Groups and files
@@ -263,7 +263,7 @@ def test_a_mistake_is_told_with_its_place_and_remedy(inventory: Path, mistake: M
         ("providers/alder2.yaml", (ROOT / "inventory/example/providers/alder.yml").read_text(), "stands in"),
     ],
 )
-def test_a_file_that_is_none_is_told(inventory: Path, name: str, text: str, message: str) -> None:
+def test_a_file_that_can_not_be_used_is_reported(inventory: Path, name: str, text: str, message: str) -> None:
     (inventory / name).write_bytes(text.encode("latin-1"))
     problems = load(inventory, TODAY).errors
     assert any(message in str(problem) and str(inventory / name) in problem.file for problem in problems), problems

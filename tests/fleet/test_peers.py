@@ -52,10 +52,10 @@ def test_both_certificates_go_with_an_endpoint(certificates: Path) -> None:
     assert [each["certificate"] for each in pinned([endpoint])] == ["OLD\n", "NEW\n"]
 
 
-def test_an_empty_successor_is_none() -> None:
+def test_an_empty_successor_is_ignored() -> None:
     assert len(pinned([{"name": "a", "certificate": "OLD", "successor": ""}])) == 1
 
 
-def test_a_successor_that_has_taken_its_place_already_is_none(certificates: Path) -> None:
+def test_a_successor_that_is_in_use_already_is_ignored(certificates: Path) -> None:
     (certificates / "ams1.next.pem").write_text("OLD\n\n")
     assert len(pinned(fleet_peers(["ams1"], HOSTVARS, str(certificates)))) == 1

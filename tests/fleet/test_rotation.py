@@ -81,7 +81,7 @@ def test_the_outcome_names_what_is_left_to_do() -> None:
     assert rows["a2"].endswith("failed: no room")
     assert rows["a3"].endswith("no answer, left as it was")
     assert rows["a5"].endswith("switched, and its old certificate is trusted still")
-    assert "Stopped. Not begun: a4. The same command carries on." in said
+    assert "Stopped. Not begun: a4. To carry on, give the same command again." in said
     assert "--limit b1,www" in said
     assert "Stopped" not in rotation.outcome(["a1"], hosts)
 

@@ -46,7 +46,7 @@ def test_names_become_hosts_in_the_inventorys_order(target: str | list[str] | No
         ("*", r"\* is no host"),
     ],
 )
-def test_a_name_that_is_none_is_an_error_and_never_nothing_to_do(target: str, said: str) -> None:
+def test_an_unknown_name_is_an_error_and_not_an_empty_target(target: str, said: str) -> None:
     with pytest.raises(Refusal, match=said):
         hosts_of(GROUPS, target)
 

@@ -162,9 +162,9 @@ def test_a_host_that_is_not_reached_is_a_row() -> None:
     said = (
         'Data could not be sent to remote host "x". Make sure this host can be reached over ssh: ssh: connect to host'
     )
-    away = {"measured": {"unreachable": True, "msg": f"Task failed: {said}\nport 20022: no route"}}
+    unreachable = {"measured": {"unreachable": True, "msg": f"Task failed: {said}\nport 20022: no route"}}
     good = {"measured": GOOD, "limits": LIMITS}
-    collector, sensor = rows({"ams1": {**away, "limits": LIMITS}, "hub": good}, {"ams1": NOW})
+    collector, sensor = rows({"ams1": {**unreachable, "limits": LIMITS}, "hub": good}, {"ams1": NOW})
     assert sensor.unreachable == "ssh: connect to host port 20022: no route"
     assert not sensor.ok
     assert sensor.findings["canary"].ok, "the listeners may answer all the same"
@@ -179,14 +179,14 @@ def test_bad_hosts_come_first_with_every_reason_and_80_columns_are_enough() -> N
     well = health.Row("ams1", "sensors", health.host_findings(GOOD, LIMITS, NOW, "aa"))
     ill = health.Row("sin1", "sensors", {**judged("disks", error="no"), **judged("clock", offset=9.0)})
     full = health.Row("scl1", "sensors", judged("updates", security=[f"libsomething{n}" for n in range(9)]))
-    away = health.Row("fra1", "sensors", {}, "ssh: connect to host 192.0.2.9 port 20022: Connection refused")
-    text = verdict.table([well, ill, full, away])
+    unreachable = health.Row("fra1", "sensors", {}, "ssh: connect to host 192.0.2.9 port 20022: Connection refused")
+    text = verdict.table([well, ill, full, unreachable])
     assert max(map(len, text.splitlines())) <= 80
     marks = [line.split()[:2] for line in text.splitlines() if line.startswith(("✔", "✘"))]
     assert marks == [["✘", "fra1"], ["✘", "sin1"], ["✘", "scl1"], ["✔", "ams1"]]
     assert "not reached: ssh: connect" in text
     assert "clock: 9.000 s fast" in text
-    assert verdict.sentence([well, ill, full, away]).startswith("3 of 4 hosts need attention: sin1, scl1, fra1.")
+    assert verdict.sentence([well, ill, full, unreachable]).startswith("3 of 4 hosts need attention: sin1, scl1, fra1.")
     assert verdict.sentence([well]) == "All 1 hosts are as they should be."
 
 

@@ -133,7 +133,7 @@ Triggers=sshd@.service
 
 
 def test_a_program_that_really_listens_has_its_unit_and_package() -> None:
-    """This very process is no unit's; its interpreter is Debian's, or nobody's that dpkg knows."""
+    """This process belongs to no unit; its interpreter is Debian's, or unknown to dpkg."""
     with socket.create_server(("0.0.0.0", 0)) as server:
         port = server.getsockname()[1]
         (mine,) = [each for each in health.ports(Path("/proc"))["sockets"] if each["port"] == port]

@@ -103,7 +103,7 @@ def test_a_via_with_blanks_is_one(via: bytes) -> None:
         b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03",
     ],
 )
-def test_what_is_no_request_is_none(data: bytes) -> None:
+def test_what_is_no_request_is_not_parsed(data: bytes) -> None:
     assert parse(data) is None
 
 

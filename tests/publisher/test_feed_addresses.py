@@ -171,7 +171,7 @@ def test_a_wrong_table_names_line_and_field(tmp_path: Path, text: str, words: st
         (b"\x1f\x8bnot gzip", "can't be read"),
     ],
 )
-def test_a_table_that_is_none(tmp_path: Path, data: bytes, words: str) -> None:
+def test_a_broken_table_is_refused(tmp_path: Path, data: bytes, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         table(tmp_path, data)
 

@@ -92,7 +92,7 @@ def test_an_index_is_read() -> None:
         (["runs", RUN, "days"], {"2026-11-25": 7}),
     ],
 )
-def test_an_index_that_is_none(path: list[str], value: Any) -> None:
+def test_an_index_that_makes_no_sense_is_refused(path: list[str], value: Any) -> None:
     """A sensor's host may be somebody else's by now: nothing of it is believed unseen."""
     tree = copy.deepcopy(INDEX)
     place = tree
@@ -213,5 +213,5 @@ def test_what_was_pruned_in_front_and_behind_has_outlived_the_spool() -> None:
     found = decide([(1, 3), (5, 5), (7, 8), (10, 12)], run, Stated(12, [(4, 4), (6, 9)]))
     assert found == Decision([(7, 8)], {"outlived": [(1, 3), (10, 12)], "unwritten": [(5, 5)]})
     assert decide([(1, 12)], run, Stated(12, [])) == Decision([], {"outlived": [(1, 12)]})
-    # What came after the index was made is nobody's loss yet.
+    # What came after the index was made does not count as lost yet.
     assert decide([(10, 15)], run, Stated(12, [(1, 9)])) == Decision([], {"outlived": [(10, 12)]})

@@ -131,7 +131,7 @@ class Document:
         return (position[0], position[1]) if position else None
 
     def simplified(self, node: Any) -> Any:
-        """The tree as a JSON Schema takes it: days as text, keys as they are written, no numbers that are none."""
+        """The tree as a JSON Schema takes it: days as text, keys as they are written, no infinity or NaN."""
         if isinstance(node, dict):
             return {self._name(node, key): self.simplified(value) for key, value in node.items()}
         if isinstance(node, list | tuple):

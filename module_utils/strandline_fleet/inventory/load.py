@@ -165,7 +165,7 @@ class _Checker:
                 self.say(where, path, name, f"{name!r} is a host {other} too", remedy)
 
     def addresses(self, where: Document, path: Steps, values: Iterable[Any], host: str) -> tuple[str, ...]:
-        """Addresses that are public and of this host alone; those that are none have been said."""
+        """Addresses that are public and of this host alone; those that are not have been reported."""
         ranges = self.settings.get("fleet_allowed_ranges") or []
         allowed = [ipaddress.ip_network(net) for net in ranges if _network(net)]
         good = []

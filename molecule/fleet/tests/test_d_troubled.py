@@ -53,7 +53,7 @@ def test_what_can_be_disabled_is_and_what_can_not_is_named_with_its_remedy(outco
     assert "fleet-dnsmasq: 53/tcp and 53/udp belongs to dnsmasq (dnsmasq.service, package dnsmasq-base)" in words
     assert "systemctl disable --now dnsmasq.service or apt-get purge dnsmasq-base on the host" in words
     assert "fleet-proxy: apt can't install Python" in words
-    assert "remove the line, or mend the proxy: /etc/apt/apt.conf.d/95provider:Acquire::http::Proxy" in words
+    assert "remove the line, or repair the proxy: /etc/apt/apt.conf.d/95provider:Acquire::http::Proxy" in words
     for server in ONBOARDED:
         assert f"{server.name}: apt" not in words
 

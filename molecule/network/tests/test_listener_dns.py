@@ -254,7 +254,7 @@ def test_every_address(client: Client) -> None:
 
 
 def test_tcp(client: Client) -> None:
-    """Several messages in one segment, one message in three, and one that is none."""
+    """Several messages in one segment, one message in three, and bytes that are no message."""
     address = client.sensor.addresses[0]
     one, two = header() + question(EXAMPLE), header(flags=4 << 11) + question(EXAMPLE, SOA)
     framed = struct.pack("!H", len(one)) + one

@@ -538,7 +538,7 @@ def test_it_runs_without_privileges(client: Client) -> None:
 
 
 def test_the_hardening_holds(client: Client) -> None:
-    """systemd's own measure; 10 is none, 0 is all."""
+    """The score of `systemd-analyze security`: from 10, no sandboxing at all, to 0."""
     said = client.sensor.check("systemd-analyze", "--no-pager", "security", UNIT)
     match = re.search(r"exposure level for \S+: ([0-9.]+)", said)
     assert match

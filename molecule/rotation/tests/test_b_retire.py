@@ -193,7 +193,7 @@ def test_a_name_that_is_leased_again_is_in_service_from_its_first_new_run_on(ret
 def test_the_same_command_again_changes_nothing(retired: Retired) -> None:
     assert retired
     before = {path: path.read_text() for path in INVENTORY.rglob("*.yml")}
-    assert "done again" in strandline("retire", "-i", str(INVENTORY), "--yes", "birch")
+    assert "this one completes them" in strandline("retire", "-i", str(INVENTORY), "--yes", "birch")
     assert {path: path.read_text() for path in INVENTORY.rglob("*.yml")} == before
 
 
@@ -236,5 +236,5 @@ def test_a_collector_that_does_not_answer_is_named_and_the_next_run_completes_it
     finally:
         second.power_on()
     assert verb.returncode != 0, said
-    assert f"Incomplete: {second.name} did not follow" in " ".join(said.split())
+    assert f"Incomplete: {second.name} could not be told" in " ".join(said.split())
     assert "Incomplete" not in strandline("retire", "-i", str(INVENTORY), "--yes", "cedar")

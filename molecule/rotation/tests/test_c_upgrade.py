@@ -48,7 +48,7 @@ class Debian:
     """What the hosts had before Debian published something new."""
 
     sensors: list[Machine]
-    """In the order of their batches; retired ones are none."""
+    """In the order of their batches, without retired hosts."""
     before: dict[str, dict[str, str]]
 
     @property
