@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import strandline_listeners.event
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from strandline_forwarding import heartbeat
+from strandline.event import line
+from strandline.sensor.forwarding import heartbeat
 
 COMMON = Path(__file__).parents[2] / "files" / "native" / "common"
 CC = shutil.which("cc")
@@ -167,7 +167,7 @@ def test_tokens(library: ctypes.CDLL, begin: Begin, token: bytes | None, written
     library.strandline_event_token(ctypes.byref(event), b"valid", token)
     assert event.text.endswith(b" valid=" + written)
     text = (token or b"").decode("utf-8", "surrogateescape")
-    assert strandline_listeners.event.token(text) == written.decode()
+    assert line.token(text) == written.decode()
     assert heartbeat.token(text) == written.decode()
 
 
@@ -178,7 +178,7 @@ def test_any_token_is_written_alike(library: ctypes.CDLL, begin: Begin, text: st
     event = begin()
     library.strandline_event_token(ctypes.byref(event), b"valid", text.encode())
     written = event.text.rpartition(b" valid=")[2].decode()
-    assert strandline_listeners.event.token(text) == heartbeat.token(text) == written
+    assert line.token(text) == heartbeat.token(text) == written
 
 
 def test_numbers(library: ctypes.CDLL, begin: Begin) -> None:

@@ -214,7 +214,7 @@ def count(configuration: Configuration, now: Totals, kept: Totals) -> list[str]:
 
 
 def token(value: object) -> str:
-    """A bare field's value, by the rule of strandline_listeners.event.token."""
+    """A bare field's value, by the rule of strandline.event.line.token."""
     raw = str(value).encode("utf-8", "surrogateescape")[:TOKEN_MAX]
     return re.sub(rb"[^A-Za-z0-9_.:+/=-]", b"_", raw).decode("ascii") or "-"
 
