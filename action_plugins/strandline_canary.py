@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "module_utils"))  #
 from strandline_fleet import canary, health, probes
 from strandline_fleet.probes import Probe
 
-CATALOGUE = Path(__file__).resolve().parents[1] / "files" / "catalogue" / "events.yml"
+CATALOGUE = Path(__file__).resolve().parents[1] / "files" / "strandline" / "protocols" / "events.yml"
 PAUSE = 0.5  # seconds between two looks into the database
 
 

@@ -1,4 +1,4 @@
-"""files/catalogue/events.yml turned into what follows from it: the patterndb rules and the table in docs/events.md."""
+"""What follows from files/strandline/protocols/events.yml: the patterndb rules and the tables in docs/events.md."""
 
 from __future__ import annotations
 
@@ -235,10 +235,10 @@ def patterndb(catalogue: Mapping[str, Any]) -> str:
 _DOCS_HEAD = """\
 # Events
 
-<!-- Made from files/catalogue/events.yml by files/catalogue/render.py. Change the catalogue, not this page. -->
+<!-- Made by files/strandline/event/render.py. Change files/strandline/protocols/events.yml, not this page. -->
 
 A listener writes one line for each event. The collector's patterndb rules, this page and the tests follow from
-`files/catalogue/events.yml`.
+`files/strandline/protocols/events.yml`.
 
     event=ssh.client saddr=192.0.2.7 sport=51044 daddr=203.0.113.9 dport=22 proto=tcp valid=yes ident="SSH-2.0-Go"
 
@@ -318,7 +318,6 @@ class FilterModule:
         """By the names that templates use."""
         return {
             "patterndb": patterndb,
-            "event_tables": event_tables,
             "sensor_addresses": sensor_addresses,
             "catalogue_listeners": catalogue_listeners,
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,19 @@ def pinned(peers: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
     return files
 
 
+def pinned_files(peers: Iterable[Mapping[str, Any]], directory: str) -> list[dict[str, str]]:
+    """What :func:`pinned` gives, as module strandline_files takes it; each is checked before it takes its place."""
+    check = "/usr/lib/strandline/strandline-identity check"
+    return [
+        {
+            "dest": f"{directory}/{each['file']}",
+            "content": each["certificate"],
+            "validate": f"{check} {shlex.quote(each['name'])} %s",
+        }
+        for each in pinned(peers)
+    ]
+
+
 def fleet_endpoints(peers: Iterable[Mapping[str, Any]], **extra: Any) -> list[dict[str, Any]]:
     """Peers as something to connect to or to be connected from: name, first address, certificates, and ``extra``."""
     return [
@@ -58,4 +72,5 @@ class FilterModule:
 
     def filters(self) -> dict[str, Any]:
         """Return the filters by the name under which templates use them."""
-        return {"fleet_peers": fleet_peers, "fleet_endpoints": fleet_endpoints, "pinned": pinned}
+        functions = (fleet_peers, fleet_endpoints, pinned, pinned_files)
+        return {function.__name__: function for function in functions}

@@ -1,5 +1,14 @@
 #!/usr/bin/python
-"""Ansible module: which services still run program code that an upgrade has replaced."""
+"""Ansible module: which services still run program code that an upgrade has replaced.
+
+Why not Debian's needrestart: it would stay on every host as Perl with its libraries, hooked into every run of apt,
+where it restarts services by itself unless it is told not to. To find stale scripts it runs interpreters as root over
+what other accounts' processes name, which has been a way to become root (CVE-2024-48990 and its kin); what listens to
+strangers here is such a process. A service of ours that runs a script is restarted by the role that installs the
+script, so what is left to find is mapped program code, and the kernel tells that in a line of /proc/PID/maps. Whether a
+new kernel waits is a comparison of two names (roles/system_upgrade/tasks/reboot.yml), and packages ask for a reboot by
+/run/reboot-required.
+"""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,22 @@ options:
     description: What it holds, by relative path. See the filter C(source_tree).
     type: dict
     required: true
+  subtrees:
+    description:
+      - The folders and files in O(dest) that this call answers for. Nothing else there is removed, so that
+        several calls can share a directory.
+      - All of it without them.
+    type: list
+    elements: str
+    default: []
 author: Strandline developers
 """
 EXAMPLES = r"""
 - name: Install the program
   strandline_tree:
-    dest: /usr/lib/strandline/strandline_listeners
-    files: "{{ source | source_tree }}"
+    dest: /usr/lib/strandline/strandline
+    subtrees: [sensor, shared]
+    files: "{{ source | source_tree('\\.py$', ['sensor', 'shared']) }}"
 """
 RETURN = r"""
 written:
@@ -90,8 +100,11 @@ def write(path: Path, text: str, mode: int) -> None:
         raise
 
 
-def synchronise(dest: Path, files: dict[str, str], check: bool) -> dict[str, Any]:
-    """Make ``dest`` hold exactly ``files`` (changes nothing when ``check``); the result as Ansible takes it."""
+def synchronise(dest: Path, files: dict[str, str], check: bool, subtrees: Sequence[str] = ()) -> dict[str, Any]:
+    """Make ``dest``, or its ``subtrees``, hold exactly ``files`` (changes nothing when ``check``).
+
+    Returns the result as Ansible takes it.
+    """
     diff = []
     written = []
     for name, text in sorted(files.items()):
@@ -108,6 +121,8 @@ def synchronise(dest: Path, files: dict[str, str], check: bool) -> dict[str, Any
         name = str(path.relative_to(dest))
         if name in files or "__pycache__" in path.parts or (path.is_dir() and not path.is_symlink()):
             continue
+        if subtrees and not any(name == part or name.startswith(f"{part}/") for part in subtrees):
+            continue
         removed.append(str(path))
         diff.append(
             {"before_header": str(path), "after_header": "/dev/null", "before": current(path) or "", "after": ""}
@@ -120,11 +135,17 @@ def synchronise(dest: Path, files: dict[str, str], check: bool) -> dict[str, Any
 def main() -> None:
     """Ansible's entry point."""
     module = AnsibleModule(
-        argument_spec={"dest": {"type": "path", "required": True}, "files": {"type": "dict", "required": True}},
+        argument_spec={
+            "dest": {"type": "path", "required": True},
+            "files": {"type": "dict", "required": True},
+            "subtrees": {"type": "list", "elements": "str", "default": []},
+        },
         supports_check_mode=True,
     )
     try:
-        result = synchronise(Path(module.params["dest"]), module.params["files"], module.check_mode)
+        result = synchronise(
+            Path(module.params["dest"]), module.params["files"], module.check_mode, module.params["subtrees"]
+        )
     except (OSError, ValueError) as error:
         module.fail_json(msg=f"{module.params['dest']}: {error}")
     module.exit_json(**result)

@@ -10,7 +10,7 @@ LONG = os.environ.get("STRANDLINE_TEST_TIER") == "long"
 
 # An assertion in what tests share says what it saw, as one in a test does.
 pytest.register_assert_rewrite(
-    "clock", "clocks", "containers", "debian", "hosts", "machines", "outages", "servers", "world"
+    "clock", "clocks", "containers", "debian", "event_lines", "hosts", "machines", "outages", "servers", "world"
 )
 
 

@@ -1,8 +1,12 @@
 """The Ansible collections of requirements.yml, unpacked into collections/.
 
 They come out of the `ansible` wheel on PyPI, which holds them all, under a hash like everything else that the
-controller runs. Galaxy isn't asked: it would be a second source to reach and to trust, without hashes. What was
-unpacked is kept in the cache.
+controller runs. What was unpacked is kept in the cache.
+
+Why not `ansible-galaxy collection install`: requirements.yml can pin a version and not a hash, so Galaxy would be a
+second source to reach and to trust. It installs no collection out of a wheel; and for folders that are unpacked already
+it would do what copying does, and take seconds where looking at MANIFEST.json takes none. Plain Ansible can install
+from requirements.yml all the same: the versions are Galaxy's.
 """
 
 from __future__ import annotations

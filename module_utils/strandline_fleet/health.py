@@ -16,7 +16,6 @@ from typing import Any
 from strandline_fleet.listening import strange_programs
 
 HOST_CHECKS = ("clock", "certificate", "disk", "memory", "updates", "ports", "owners")
-SENSOR_CHECKS = ("last event", "canary")
 SHOWN = 160  # characters of a host's text
 LISTED = 4  # names in a cell
 SITE_TLS_DAYS = 14  # the site's certificate should not end sooner

@@ -60,10 +60,10 @@ def origins(hosts: Iterable[Host], table: Path) -> list[dict[str, Any]]:
 
 def _load(table: Path) -> Any:
     """The publisher's reader: the table has one parser, which runs on the publisher and here."""
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "files" / "publisher"))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "files"))
     try:
-        astable = importlib.import_module("strandline_publisher.astable")
-        errors = importlib.import_module("strandline_publisher.errors")
+        astable = importlib.import_module("strandline.publisher.astable")
+        errors = importlib.import_module("strandline.publisher.errors")
     finally:
         sys.path.pop(0)
     try:

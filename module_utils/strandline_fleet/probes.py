@@ -107,7 +107,7 @@ def mark(listener: str) -> str:
 def probes(
     sensors: Mapping[str, Iterable[str]], listeners: Mapping[str, Any], make: Callable[[str], str] = mark
 ) -> list[Probe]:
-    """Return a probe for each port of each listener (as in files/catalogue/events.yml) on each address of each sensor.
+    """Return a probe for each port of each listener (as in events.yml) on each address of each sensor.
 
     Raises ValueError for a listener that there is no probe for.
     """
@@ -170,7 +170,7 @@ def forget(sent: Iterable[Probe]) -> str:
     """Return SQL that takes the canary's own addresses out of the hours in which it came, so that no feed names them.
 
     Its rows are known by marks that nobody else knows: no stranger can have an address taken out. They say so of
-    themselves from then on, for who counts sightings anew (strandline_collector.backfill): a field that no listener
+    themselves from then on, for who counts sightings anew (strandline.collector.backfill): a field that no listener
     writes. Prints how many sightings went.
     """
     return FORGET.format(found=_found(sent))

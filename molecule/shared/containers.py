@@ -25,15 +25,22 @@ class Machine:
     name: str
     address: str
 
-    def run(self, *argv: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
-        """Run a command in it."""
-        command = ["podman", "exec", self.name, *argv]
-        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
+    def run(self, *argv: str, stdin: str = "", seconds: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run a command as root; the caller looks at its exit status. No shell unless argv asks for one."""
+        return subprocess.run(
+            ["podman", "exec", "--interactive", self.name, *argv],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            errors="backslashreplace",
+            timeout=seconds,
+            check=False,
+        )
 
-    def check(self, *argv: str, seconds: float = 60) -> str:
-        """Run a command that must succeed, and return what it prints."""
-        done = self.run(*argv, seconds=seconds)
-        assert done.returncode == 0, f"{self.name}: {shlex.join(argv)}: {done.stdout}{done.stderr}"
+    def check(self, *argv: str, stdin: str = "", seconds: float = 60) -> str:
+        """Run a command that must succeed, and return its standard output."""
+        done = self.run(*argv, stdin=stdin, seconds=seconds)
+        assert done.returncode == 0, f"{self.name}: {shlex.join(argv)}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
 
     def pid(self) -> str:
@@ -82,7 +89,7 @@ def operators_environment() -> dict[str, str]:
     return kept | {"ANSIBLE_NOCOLOR": "1", "NO_COLOR": "1"}
 
 
-def poll(look: Callable[[], T], seconds: float, every: float = 0.5) -> T:
+def poll(look: Callable[[], T], seconds: float = 30, every: float = 0.5) -> T:
     """Look again and again until what is seen is true, at most so long; return the last look."""
     end = time.monotonic() + seconds
     while not (seen := look()) and time.monotonic() < end:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 from typing import Any
 
@@ -14,8 +12,8 @@ from strandline_cli.bench import network
 from strandline_cli.progress import Progress, Step
 
 RESULT = network.BUILD / "account.json"
-PROGRAM = paths.ROOT / "tests" / "reconcile" / "account_week.py"
-PLACE = "/root/account_week.py"
+PROGRAM = network.FILES / "account" / "measure.py"
+PLACE = "/root/account.py"
 NEVER = 1800.0  # seconds: whatever takes longer hangs
 
 
@@ -23,18 +21,8 @@ def measure(step: Step, rows: int) -> dict[str, Any]:
     """Fill a database of its own on our collector, and ask it for the account. Raises StepFailed."""
     network.put(step, PROGRAM, network.OURS, PLACE)
     settings = ["-e", "PYTHONPATH=/usr/lib/strandline", "-e", "PYTHONDONTWRITEBYTECODE=1"]
-    done = subprocess.run(
-        ["podman", "exec", *settings, network.OURS, "python3", PLACE, "--rows", str(rows)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=NEVER,
-        check=False,
-    )
-    with step.log.open("a") as log:
-        log.write(done.stdout + done.stderr)
-    step.check(done.returncode == 0, f"account_week.py ended with {done.returncode}")
-    found: dict[str, Any] = json.loads(done.stdout)
+    program = ["podman", "exec", *settings, network.OURS, "python3", PLACE]
+    found = network.figures(step, [*program, "--rows", str(rows)], NEVER)
     rows_known, missing, removed = found["rows"], found["missing"], found["removed"]
     # What the program left out is what the account must name, and nothing else.
     step.check(missing == removed, f"{removed} events were left out, the account says {missing}")

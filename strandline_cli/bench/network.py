@@ -48,6 +48,16 @@ def put(step: Step, source: Path, container: str, place: str) -> None:
     step.run(["podman", "cp", source, f"{container}:{place}"])
 
 
+def figures(step: Step, argv: list[str], seconds: float) -> dict[str, Any]:
+    """Run a program that measures, for so long at the most; what it prints is JSON. Raises StepFailed."""
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False)
+    with step.log.open("a") as log:
+        log.write(done.stdout + done.stderr)
+    step.check(done.returncode == 0, f"the measurement ended with {done.returncode}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
 def check() -> None:
     """Raise Refusal when this machine can't run containers; nothing has been changed then."""
     checks.require(checks.before_containers())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from typing import Any
 
 import click
@@ -21,19 +19,8 @@ NEVER = 7200.0  # seconds: whatever takes longer hangs
 def measure(step: Step, image: str, scale: float, rounds: int) -> dict[str, Any]:
     """Run the program in a container without a network that is gone afterwards. Raises StepFailed."""
     container = ["podman", "run", "--rm", "--network=none", f"--volume={paths.ROOT / 'files'}:/files:ro", image]
-    done = subprocess.run(
-        [*container, "python3", PROGRAM, "--scale", str(scale), "--rounds", str(rounds)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=NEVER,
-        check=False,
-    )
-    with step.log.open("a") as log:
-        log.write(done.stdout + done.stderr)
-    step.check(done.returncode == 0, f"measure.py ended with {done.returncode}")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    program = [*container, "python3", PROGRAM]
+    return network.figures(step, [*program, "--scale", str(scale), "--rounds", str(rounds)], NEVER)
 
 
 @click.command("publish", short_help="What publishing costs, with few and with many hourly rows.")

@@ -16,7 +16,7 @@ from strandline_cli.demo.network import Network
 from strandline_cli.errors import StepFailed
 from strandline_cli.progress import spent
 
-FEEDS = paths.ROOT / "files" / "catalogue" / "feeds.yml"
+FEEDS = paths.ROOT / "files" / "strandline" / "protocols" / "feeds.yml"
 
 
 @dataclass(frozen=True)

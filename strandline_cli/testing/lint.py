@@ -69,7 +69,7 @@ def package_root(name: str) -> str:
 
 def module_name(name: str) -> str:
     """Return the name under which a Python file is imported."""
-    return Path(name).with_suffix("").relative_to(package_root(name)).as_posix()
+    return Path(name).with_suffix("").relative_to(package_root(name)).as_posix().removesuffix("/__init__")
 
 
 def without_clashes(names: Sequence[str]) -> list[list[str]]:

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
-from strandline_listeners import event as writer
+from strandline.event import line as writer
 
 from filter_plugins import event_catalogue
 from filter_plugins.event_catalogue import CatalogueError, Event, examples, read
 
 ROOT = Path(__file__).resolve().parents[2]
-CATALOGUE: dict[str, Any] = yaml.safe_load((ROOT / "files" / "catalogue" / "events.yml").read_text())
+CATALOGUE: dict[str, Any] = yaml.safe_load((ROOT / "files" / "strandline" / "protocols" / "events.yml").read_text())
 EVENTS = read(CATALOGUE)
 
 by_name = pytest.mark.parametrize("event", EVENTS, ids=[event.name for event in EVENTS])
@@ -62,14 +62,17 @@ def line(event: Event, value: bytes) -> str:
 
 
 def test_docs_are_up_to_date() -> None:
-    """docs/events.md says what the catalogue says: run files/catalogue/render.py."""
+    """docs/events.md says what the catalogue says: run files/strandline/event/render.py."""
     assert (ROOT / "docs" / "events.md").read_text() == event_catalogue.event_tables(CATALOGUE)
 
 
 def test_render_writes_the_rules(tmp_path: Path) -> None:
     """The program outside Ansible and the filter inside give the same, and the same each time."""
     out = tmp_path / "patterndb.xml"
-    subprocess.run([sys.executable, str(ROOT / "files" / "catalogue" / "render.py"), "patterndb", str(out)], check=True)
+    subprocess.run(
+        [sys.executable, str(ROOT / "files" / "strandline" / "event" / "render.py"), "patterndb", str(out)],
+        check=True,
+    )
     assert out.read_text() == event_catalogue.FilterModule().filters()["patterndb"](CATALOGUE)
 
 

@@ -22,13 +22,13 @@ from typing import Any
 import psycopg2
 import psycopg2.errors
 from spool_lines import line
-from strandline_collector import feeds
-from strandline_collector.batch import Batch, Builder
-from strandline_collector.database import Database
-from strandline_collector.lines import decode, iso, shown
-from strandline_collector.loader import write
-from strandline_collector.spool import Chunk, Position
-from strandline_collector.status import Counters
+from strandline.collector.batch import Batch, Builder
+from strandline.collector.database import Database
+from strandline.collector.lines import decode, iso, shown
+from strandline.collector.loader import write
+from strandline.collector.spool import Chunk, Position
+from strandline.collector.status import Counters
+from strandline.event import feeds
 
 NAME = "strandline_migrated"
 FIRST = 10  # the migration that is tested, and those behind it

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spool_lines import as_json, as_text, line, quoted, read_row
-from strandline_collector import feeds
-from strandline_collector.batch import MAX_DOUBTFUL, MAX_REJECTS, Batch, Builder, KindKey, inet
-from strandline_collector.lines import HOUR, Record, Reject, decode, timestamp
-from strandline_collector.spool import Chunk, Position
+from strandline.collector.batch import MAX_DOUBTFUL, MAX_REJECTS, Batch, Builder, KindKey, inet
+from strandline.collector.lines import HOUR, Record, Reject, decode, timestamp
+from strandline.collector.spool import Chunk, Position
+from strandline.event import feeds
 
 AT = timestamp("2026-11-25T02:12:00Z")
 SOURCE = inet(socket.inet_aton("192.0.2.7"))
@@ -310,7 +310,7 @@ def test_nearly_all_lines_take_the_short_way(monkeypatch: pytest.MonkeyPatch) ->
         whole.append(one)
         return decode(one)
 
-    monkeypatch.setattr("strandline_collector.batch.decode", noted)
+    monkeypatch.setattr("strandline.collector.batch.decode", noted)
     rng = random.Random(5)
     rows, _, stub = built([line("s", "r-1", n, MOMENT, rng)[:-1] for n in range(1, 2000)])
     assert len(rows) == 1999

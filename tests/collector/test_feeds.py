@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from strandline_collector import feeds
-from strandline_collector.feeds import FeedError
+from strandline.event import feeds
+from strandline.event.feeds import FeedError
 
-CATALOGUE = Path(__file__).parents[2] / "files" / "catalogue" / "feeds.yml"
+CATALOGUE = Path(__file__).parents[2] / "files" / "strandline" / "protocols" / "feeds.yml"
 ENTRY: dict[str, Any] = {"event": "sip.request", "title": "T", "description": "D"}
 
 

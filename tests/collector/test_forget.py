@@ -62,7 +62,7 @@ def forget(directory: Path, collector: Collector, **variables: Any) -> list[str]
     (directory / "forget.yml").write_text(TASKS.read_text().replace("/usr/sbin/syslog-ng", "true"))
     given = {
         "__collector_peers": str(directory / "peers"),
-        "__collector_found": {"files": []},
+        "__tls_identity_found": {"files": []},
         "collector_port": collector.port,
         "collector_forget": False,
         "collector_renewed": [],

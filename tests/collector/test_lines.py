@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spool_lines import FORMS, MIX, as_json, as_text, line, quoted
-from strandline_collector.lines import Reject, decode, iso, shown, timestamp
+from strandline.collector.lines import Reject, decode, iso, shown, timestamp
 
 GOOD: dict[str, Any] = {
     "sensor": "ams1", "run": "1764036738123456-9f3a", "n": "17", "ts": "2026-11-25T02:12:18.123456+00:00",

@@ -14,13 +14,14 @@ import psycopg2
 import psycopg2.errors
 import pytest
 from spool_lines import as_text, read_row
-from strandline_collector import batch as batch_module
-from strandline_collector import feeds, loader
-from strandline_collector.batch import Batch
-from strandline_collector.config import Config
-from strandline_collector.database import Busy, Outpaced
-from strandline_collector.loader import Loader, halves
-from strandline_collector.spool import Chunk, Position
+from strandline.collector import batch as batch_module
+from strandline.collector import loader
+from strandline.collector.batch import Batch
+from strandline.collector.config import Config
+from strandline.collector.database import Busy, Outpaced
+from strandline.collector.loader import Loader, halves
+from strandline.collector.spool import Chunk, Position
+from strandline.event import feeds
 
 RULES = feeds.parse({"feeds": {"pw": {"event": "ssh.password", "title": "T", "description": "D"}}}, "x")
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from strandline_collector.spool import MAX_LINES, Chunk, Position, Spool
+from strandline.collector.spool import MAX_LINES, Chunk, Position, Spool
 
 NAME = "20261125-02.jsonl"
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from strandline_collector.watch import __main__ as watch
-from strandline_collector.watch import deliver, facts, judge, settings
-from strandline_collector.watch.judge import Collector, Known, Listener, Sensor, Told
-from strandline_collector.watch.settings import Limits, Mail, Webhook
+from strandline.collector.watch import __main__ as watch
+from strandline.collector.watch import deliver, facts, judge, settings
+from strandline.collector.watch.judge import Collector, Known, Listener, Sensor, Told
+from strandline.collector.watch.settings import Limits, Mail, Webhook
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=30)
@@ -510,7 +510,7 @@ def test_a_database_that_is_away_is_told_once(tmp_path: Path, hook: Any) -> None
 
 def test_counters_of_the_collector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Taken over again and again, they say the same."""
-    monkeypatch.setattr("strandline_forwarding.journal.read", lambda *_: ([], "c1"))
+    monkeypatch.setattr("strandline.shared.journal.read", lambda *_: ([], "c1"))
     (tmp_path / "run").mkdir()
     dropped = {"d_raw#0;/a": 1, "d_raw_other#0;/b": 2, "d_parsed#0;/c": 3, "d_rejects#0;/d": 1, "d_else#0;/e": 7}
     (tmp_path / "stats").write_text("".join(f"dst.file;{name};a;dropped;{n}\n" for name, n in dropped.items()))

@@ -137,7 +137,7 @@ class Loaders:
         for number, process in enumerate(self.processes):
             if process is None or process.poll() is not None:
                 config = self.directory / f"loader{number}.yml"
-                command = [sys.executable, "-m", "strandline_collector.loader", "--config", str(config)]
+                command = [sys.executable, "-m", "strandline.collector.loader", "--config", str(config)]
                 with config.with_suffix(".log").open("ab") as log:
                     environment = {**os.environ, "PYTHONPATH": str(LIBRARY), "PYTHONDONTWRITEBYTECODE": "1"}
                     self.processes[number] = subprocess.Popen(command, env=environment, stderr=log)
@@ -186,7 +186,7 @@ def recount(database: str) -> int:
     """Return the number of sightings that differ from a count of the stored events."""
     sys.dont_write_bytecode = True
     sys.path.insert(0, str(LIBRARY))
-    from strandline_collector import feeds  # noqa: PLC0415 - on the collector only
+    from strandline.event import feeds  # noqa: PLC0415 - on the collector only
 
     different = 0
     for rule in feeds.load(FEEDS).rules:

@@ -1,4 +1,4 @@
-"""The C listeners' event writer (files/packages/common), compiled with the host's cc and called through ctypes."""
+"""The C listeners' event writer (files/native/common), compiled with the host's cc and called through ctypes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from strandline.event import line
+from strandline.sensor.forwarding import heartbeat
 
-COMMON = Path(__file__).parents[2] / "files" / "packages" / "common"
+COMMON = Path(__file__).parents[2] / "files" / "native" / "common"
 CC = shutil.which("cc")
 LINE_MAX = 7000
 DATAGRAM_MAX = LINE_MAX + 128
 CAP = 256
 
-# The grammar of files/catalogue/events.yml, written down once more and independently of the writer.
+# The grammar of files/strandline/protocols/events.yml, written down once more and independently of the writer.
 TOKEN = rb"[A-Za-z0-9_.:+/=-]+"
 VALUE = rb'"(?:[ !#-\[\]-~]|\\x[0-9a-f]{2})*"(?:/[0-9]+)?'
 COMMON_FIELDS = rb"event=TOKEN saddr=TOKEN sport=(?:[0-9]+|-) daddr=TOKEN dport=(?:[0-9]+|-) proto=(?:tcp|udp)"
@@ -152,13 +156,29 @@ def test_an_unknown_address_is_a_dash(library: ctypes.CDLL) -> None:
         (b"SHA256:a+b/c=", b"SHA256:a+b/c="),
         (b"sk-ssh-ed25519@openssh.com", b"sk-ssh-ed25519_openssh.com"),
         (b'a b"c\n\xff', b"a_b_c__"),
+        ("é".encode(), b"__"),
         (b"x" * 1000, b"x" * 128),
+        (b"x" * 127 + "é".encode(), b"x" * 127 + b"_"),
     ],
 )
 def test_tokens(library: ctypes.CDLL, begin: Begin, token: bytes | None, written: bytes) -> None:
+    """One rule, in the C listeners, the Python listeners and the heartbeat."""
     event = begin()
     library.strandline_event_token(ctypes.byref(event), b"valid", token)
     assert event.text.endswith(b" valid=" + written)
+    text = (token or b"").decode("utf-8", "surrogateescape")
+    assert line.token(text) == written.decode()
+    assert heartbeat.token(text) == written.decode()
+
+
+@given(text=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_token_is_written_alike(library: ctypes.CDLL, begin: Begin, text: str) -> None:
+    """A NUL byte is left out: there a C string ends."""
+    event = begin()
+    library.strandline_event_token(ctypes.byref(event), b"valid", text.encode())
+    written = event.text.rpartition(b" valid=")[2].decode()
+    assert line.token(text) == heartbeat.token(text) == written
 
 
 def test_numbers(library: ctypes.CDLL, begin: Begin) -> None:

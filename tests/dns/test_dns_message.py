@@ -1,4 +1,4 @@
-"""Reading what anybody sends to port 53 (files/packages/bind/dns_message.c), compiled and called through ctypes."""
+"""Reading what anybody sends to port 53 (files/native/bind/dns_message.c), compiled and called through ctypes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from dns_wire import (
     wire_name,
 )
 
-BIND = Path(__file__).parents[2] / "files" / "packages" / "bind"
+BIND = Path(__file__).parents[2] / "files" / "native" / "bind"
 CC = shutil.which("cc")
 KINDS = ["-", "short", "response", "opcode", "question", "malformed"]
 """enum dns_request_kind by the word of dns_request_reason."""

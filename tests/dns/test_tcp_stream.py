@@ -1,4 +1,4 @@
-"""What of a TCP client's bytes is no whole message (files/packages/bind/tcp_stream.c), compiled and called through
+"""What of a TCP client's bytes is no whole message (files/native/bind/tcp_stream.c), compiled and called through
 ctypes."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dns_wire import EXAMPLE, header, question
 from hypothesis import given
 from hypothesis import strategies as st
 
-BIND = Path(__file__).parents[2] / "files" / "packages" / "bind"
+BIND = Path(__file__).parents[2] / "files" / "native" / "bind"
 CC = shutil.which("cc")
 KEPT = 256
 

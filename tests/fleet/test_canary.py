@@ -20,7 +20,7 @@ from strandline_fleet.canary import Sent
 from strandline_fleet.probes import Probe
 
 ROOT = Path(__file__).resolve().parents[2]
-CATALOGUE = yaml.safe_load((ROOT / "files" / "catalogue" / "events.yml").read_text())
+CATALOGUE = yaml.safe_load((ROOT / "files" / "strandline" / "protocols" / "events.yml").read_text())
 HERE = "127.0.0.1"
 CLOSED = "127.83.17.2"  # an address of this machine on which nothing listens
 

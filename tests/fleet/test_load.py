@@ -45,7 +45,7 @@ def test_our_own_inventories_are_right(name: str) -> None:
 
 
 def test_the_generated_schema_says_what_catalogue_and_roles_say() -> None:
-    """To correct it: ./strandline run python -m strandline_fleet.inventory.schema."""
+    """To correct it: ./strandline run env PYTHONPATH=module_utils python -m strandline_fleet.inventory.schema."""
     assert json.loads((schema.DIRECTORY / schema.GENERATED).read_text()) == schema.generated()
 
 

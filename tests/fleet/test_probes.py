@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 import yaml
+from strandline.protocols.sip import message
+from strandline.protocols.vnc.session import negotiated
 from strandline_fleet import probes
 from strandline_fleet.probes import Probe
-from strandline_listeners.rfb.session import negotiated
-from strandline_listeners.sip import message
 
 ROOT = Path(__file__).resolve().parents[2]
-CATALOGUE = yaml.safe_load((ROOT / "files" / "catalogue" / "events.yml").read_text())
+CATALOGUE = yaml.safe_load((ROOT / "files" / "strandline" / "protocols" / "events.yml").read_text())
 LISTENERS = {name: entry for name, entry in CATALOGUE["listeners"].items() if entry["ports"]}
 EVENTS = CATALOGUE["events"]
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-from ansible.errors import AnsibleFilterError
 from hypothesis import given
 from hypothesis import strategies as st
 from strandline_fleet import text
-
-from filter_plugins.text_table import text_table
 
 
 def test_columns_line_up_and_numbers_stand_on_the_right() -> None:
@@ -31,10 +27,3 @@ def test_whatever_a_cell_holds_moves_no_cursor(rows: list[list[object]]) -> None
     made = text.table(rows, ("one", "two"))
     assert all(letter.isprintable() or letter == "\n" for letter in made)
     assert len(made.split("\n")) >= 1 + len(rows)
-
-
-def test_the_filter_takes_lists_and_dictionaries() -> None:
-    assert text_table([["a", 1]], ["host", "n"]) == text_table([{"host": "a", "n": 1}]) == "host  n\na     1"
-    assert text_table([]) == ""
-    with pytest.raises(AnsibleFilterError, match="'text' is no row"):
-        text_table(["text"])

@@ -10,9 +10,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from strandline_forwarding import __main__ as program
-from strandline_forwarding import policy
-from strandline_forwarding.policy import Bounds, File
+from strandline.shared.retention import __main__ as program
+from strandline.shared.retention import policy
+from strandline.shared.retention.policy import Bounds, File
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 PLENTY = 1 << 50

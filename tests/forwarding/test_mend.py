@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
-from strandline_forwarding import mend, spool
+from strandline.sensor.forwarding import spool
+from strandline.shared import mend
 
 HEADER = "<134>1 2026-01-01T00:00:00.000000+00:00 s1 strandline-ssh 7 - "
 

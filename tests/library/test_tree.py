@@ -75,3 +75,22 @@ def test_the_filter_reads_sources_and_leaves_out_what_python_makes(tmp_path: Pat
 def test_the_filter_names_a_directory_without_sources(tmp_path: Path) -> None:
     with pytest.raises(AnsibleFilterError, match=f"{tmp_path}/nothing"):
         source_tree(str(tmp_path / "nothing"))
+
+
+def test_a_subtree_is_taken_and_installed_without_touching_its_neighbours(tmp_path: Path) -> None:
+    source, dest = tmp_path / "source", tmp_path / "dest"
+    sources = ("__init__.py", "event/__init__.py", "event/line.py", "event/feeds.py", "sensor/a.py", "sensors/b.py")
+    synchronise(source, dict.fromkeys(sources, "1"), check=False)
+    mine = ["event/line.py", "sensor"]
+    files = source_tree(str(source), r"\.py$", mine)
+    assert sorted(files) == ["__init__.py", "event/__init__.py", "event/line.py", "sensor/a.py"]
+    synchronise(dest, {"collector/c.py": "2", "sensor/old.py": "2", "sensors/b.py": "2"}, check=False)
+    result = synchronise(dest, files, check=False, subtrees=mine)
+    assert result["removed"] == [str(dest / "sensor" / "old.py")]
+    assert set(tree(dest)) == {*files, "collector/c.py", "sensors/b.py"}
+
+
+def test_a_subtree_that_is_not_there_is_named(tmp_path: Path) -> None:
+    synchronise(tmp_path, FILES, check=False)
+    with pytest.raises(AnsibleFilterError, match="sensor: no source file"):
+        source_tree(str(tmp_path), "", ["sub", "sensor"])

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from strandline_listeners.daemon import Daemon
-from strandline_listeners.event import LINE_MAX, Event, Flow, render
+from strandline.event.line import LINE_MAX, Event, Flow, render
+from strandline.sensor.listener.daemon import Daemon
 
 CATALOGUE: dict[str, Any] = yaml.safe_load(
-    (Path(__file__).parents[2] / "files" / "catalogue" / "events.yml").read_text(encoding="utf-8")
+    (Path(__file__).parents[2] / "files" / "strandline" / "protocols" / "events.yml").read_text(encoding="utf-8")
 )
 
 TOKEN = r"[A-Za-z0-9_.:+/=-]+"

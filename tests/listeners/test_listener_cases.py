@@ -290,7 +290,7 @@ def test_a_fault_of_ours_does_not_stop_the_next(
 ) -> None:
     service = serve("vnc")
     with monkeypatch.context() as patched:
-        patched.setattr("strandline_listeners.rfb.session.negotiated", lambda _: 1 / 0)
+        patched.setattr("strandline.protocols.vnc.session.negotiated", lambda _: 1 / 0)
         broken = service.tcp_client()
         broken.sendall(b"RFB 003.008\n")
         assert read_until(broken, 99) in (BANNER, b"")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import socket
 
-from strandline_listeners.event import Flow
-from strandline_listeners.limits import Deadlines, TokenBuckets
-from strandline_listeners.notices import INTERVAL, Notices
-from strandline_listeners.rfb.session import Session
-from strandline_listeners.server import Connection
+from strandline.event.line import Flow
+from strandline.protocols.vnc.session import Session
+from strandline.sensor.listener.limits import Deadlines, TokenBuckets
+from strandline.sensor.listener.notices import INTERVAL, Notices
+from strandline.sensor.listener.server import Connection
 
 
 def connection(sock: socket.socket) -> Connection:

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from strandline_listeners.daemon import Daemon, SettingError
-from strandline_listeners.sockets import DatagramPort, listen_sockets, plain_address, source_prefix
+from strandline.sensor.listener.daemon import Daemon, SettingError
+from strandline.sensor.listener.sockets import DatagramPort, listen_sockets, plain_address, source_prefix
 
-PACKAGE = Path(__file__).parents[2] / "files" / "listeners" / "strandline_listeners"
+PACKAGE = Path(__file__).parents[2] / "files" / "strandline"
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,11 @@ def test_a_wrong_setting_is_one_sentence(value: str) -> None:
 
 def test_without_sockets_it_says_what_to_do() -> None:
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-B", str(PACKAGE), "sip"], capture_output=True, text=True, check=False, timeout=20
+        [sys.executable, "-I", "-S", "-B", str(PACKAGE / "sensor" / "listener"), "sip"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
     )
     assert done.returncode == 2
     assert done.stderr == "<3>no sockets handed over: start strandline-sip.socket\n"
@@ -114,7 +118,7 @@ def test_without_sockets_it_says_what_to_do() -> None:
 def test_what_is_heavy_stays_out() -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(PACKAGE.parent)!r})\n"
-        "import strandline_listeners.daemon, strandline_listeners.sip.session, strandline_listeners.rfb.session\n"
+        "import strandline.sensor.listener.daemon, strandline.protocols.sip.session, strandline.protocols.vnc.session\n"
         "heavy = {'typing', 'dataclasses', 'asyncio', 'hashlib', 'ssl', 'logging', 'argparse'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from strandline_listeners import writer as writer_module
-from strandline_listeners.event import Event, Flow
-from strandline_listeners.notices import Notices
-from strandline_listeners.writer import BACKLOG_MAX, DROPPED, EventWriter
+from strandline.event.line import Event, Flow
+from strandline.sensor.listener import writer as writer_module
+from strandline.sensor.listener.notices import Notices
+from strandline.sensor.listener.writer import BACKLOG_MAX, DROPPED, EventWriter
 
 FLOW = Flow("192.0.2.7", 1, "203.0.113.9", 5900, "tcp")
 

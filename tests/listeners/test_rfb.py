@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from listener_harness import Record, record
-from strandline_listeners.rfb.session import BANNER, Session, negotiated, protocol_version
+from strandline.protocols.vnc.session import BANNER, Session, negotiated, protocol_version
 
 CHALLENGE = bytes(range(16))
 RESPONSE = bytes(range(16, 32))

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from listener_harness import sip
-from strandline_listeners.event import Flow
-from strandline_listeners.limits import TokenBuckets
-from strandline_listeners.notices import Notices
-from strandline_listeners.sip.answer import Persona
-from strandline_listeners.sip.message import parse
-from strandline_listeners.sip.nonce import LIFETIME, Prover
-from strandline_listeners.sip.session import WITHHELD_LARGE, WITHHELD_RATE, Answerer, DatagramHandler
-from strandline_listeners.sockets import Datagram
+from strandline.event.line import Flow
+from strandline.protocols.sip.answer import Persona
+from strandline.protocols.sip.message import parse
+from strandline.protocols.sip.nonce import LIFETIME, Prover
+from strandline.protocols.sip.session import WITHHELD_LARGE, WITHHELD_RATE, Answerer, DatagramHandler
+from strandline.sensor.listener.limits import TokenBuckets
+from strandline.sensor.listener.notices import Notices
+from strandline.sensor.listener.sockets import Datagram
 
 FLOW = Flow("192.0.2.7", 51044, "203.0.113.9", 5060, "udp")
 KEY = b"k" * 32

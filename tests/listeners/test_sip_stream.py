@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from listener_harness import Record, record, sip
-from strandline_listeners.event import Flow
-from strandline_listeners.sip.answer import Persona
-from strandline_listeners.sip.nonce import Prover
-from strandline_listeners.sip.session import BODY_SIZE_MAX, HEADERS_SIZE_MAX, MESSAGES_PER_TURN, Answerer, StreamSession
+from strandline.event.line import Flow
+from strandline.protocols.sip.answer import Persona
+from strandline.protocols.sip.nonce import Prover
+from strandline.protocols.sip.session import BODY_SIZE_MAX, HEADERS_SIZE_MAX, MESSAGES_PER_TURN, Answerer, StreamSession
 
 LARGE = str(BODY_SIZE_MAX + 1)
 FLOW = Flow("192.0.2.7", 51044, "203.0.113.9", 5060, "tcp")

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 from listener_harness import Record, record, sip
-from strandline_listeners.event import Event, Flow
-from strandline_listeners.limits import TokenBuckets
-from strandline_listeners.notices import Notices
-from strandline_listeners.sip.answer import Persona
-from strandline_listeners.sip.nonce import Prover
-from strandline_listeners.sip.session import Answerer, DatagramHandler, StreamSession
-from strandline_listeners.sockets import Datagram
+from strandline.event.line import Event, Flow
+from strandline.protocols.sip.answer import Persona
+from strandline.protocols.sip.nonce import Prover
+from strandline.protocols.sip.session import Answerer, DatagramHandler, StreamSession
+from strandline.sensor.listener.limits import TokenBuckets
+from strandline.sensor.listener.notices import Notices
+from strandline.sensor.listener.sockets import Datagram
 
 FOLDER = Path(__file__).parent / "torture"
 MESSAGES = {path.stem: path.read_bytes() for path in sorted(FOLDER.glob("*/*.sip"))}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from publisher_fakes import AS_TABLE, END, ROOT, FakeSource, row
-from strandline_publisher import addresses, config, window
+from strandline.publisher import addresses, config, window
 
 
 @pytest.fixture
@@ -36,12 +36,12 @@ def settings(tmp_path: Path) -> config.Config:
             licence="CC BY 4.0, https://creativecommons.org/licenses/by/4.0/",
             removal="Write to feeds@example.net.",
         ),
-        feeds=config.load_feeds(ROOT / "files/catalogue/feeds.yml"),
+        feeds=config.load_feeds(ROOT / "files/strandline/protocols/feeds.yml"),
         webroot=tmp_path / "www",
         state=tmp_path / "state",
         asn_table=table,
         never=addresses.NeverList(
-            listed=addresses.load_never_publish(ROOT / "files/publisher/never-publish.txt"),
+            listed=addresses.load_never_publish(ROOT / "files/strandline/publisher/never-publish.txt"),
             fleet=[addresses.parse_network("198.18.0.200")],
             publish_ranges=[
                 addresses.parse_network(text) for text in ("198.18.0.0/15", "192.0.2.0/24", "2001:db8::/32")

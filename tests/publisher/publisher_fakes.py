@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from strandline_publisher import window
-from strandline_publisher.source import Condition, Take
+from strandline.publisher import window
+from strandline.publisher.source import Condition, Take
 
 Row = tuple[str, str, str, int, int]
 

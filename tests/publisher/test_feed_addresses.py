@@ -11,9 +11,9 @@ from random import Random
 
 import pytest
 from publisher_fakes import AS_TABLE, ROOT
-from strandline_publisher import addresses
-from strandline_publisher.astable import AsTable, load_or_last
-from strandline_publisher.errors import ConfigurationError
+from strandline.publisher import addresses
+from strandline.publisher.astable import AsTable, load_or_last
+from strandline.publisher.errors import ConfigurationError
 
 
 def networks(*texts: str) -> list[addresses.Network]:
@@ -70,7 +70,7 @@ def test_opened_ranges_open_special_addresses_only() -> None:
                                       "2606:4700:4700::1111", "104.16.1.1", "151.101.1.1"])  # fmt: skip
 def test_a_forged_public_resolver_is_not_in_a_feed(resolver: str) -> None:
     """Case 15, the publisher's half: the default list knows resolvers and content delivery networks."""
-    listed = addresses.load_never_publish(ROOT / "files/publisher/never-publish.txt")
+    listed = addresses.load_never_publish(ROOT / "files/strandline/publisher/never-publish.txt")
     assert addresses.packed(resolver) in addresses.NeverList(listed=listed)
 
 

@@ -12,9 +12,9 @@ import feed_readers as readers
 import intelmq_venv
 import pytest
 from publisher_fakes import END, FakeSource, row
-from strandline_publisher import config, feedfile, publish, window
-from strandline_publisher.astable import System
-from strandline_publisher.errors import ConfigurationError
+from strandline.publisher import config, feedfile, publish, window
+from strandline.publisher.astable import System
+from strandline.publisher.errors import ConfigurationError
 
 
 def run(settings: config.Config, source: FakeSource, span: window.Window) -> publish.Outcome:

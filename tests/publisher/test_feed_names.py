@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from strandline_publisher.names import ascii_name, printable
+from strandline.publisher.names import ascii_name, printable
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 from publisher_fakes import END, ROOT, FakeSource, row
-from strandline_publisher import config, publish, store, window
+from strandline.publisher import config, publish, store, window
 
 HOUR = timedelta(hours=1)
 
@@ -167,7 +167,7 @@ from datetime import timedelta
 from pathlib import Path
 sys.path[:0] = [{program!r}, {tests!r}]
 from publisher_fakes import END, FakeSource
-from strandline_publisher import publish, window
+from strandline.publisher import publish, window
 settings, source = pickle.loads(Path({pickled!r}).read_bytes())
 countdown = itertools.count(1)  # next() is one step, whichever thread takes it
 renames = []
@@ -200,7 +200,7 @@ def program(
     """A run of its own that is killed at its N-th change of the file system, or right after it."""
     (tmp_path / "pickled").write_bytes(pickle.dumps((settings, source)))
     text = PROGRAM.format(
-        program=str(ROOT / "files/publisher"), tests=str(ROOT / "tests/publisher"),
+        program=str(ROOT / "files"), tests=str(ROOT / "tests/publisher"),
         pickled=str(tmp_path / "pickled"), kill=kill, hours=hours, before=before,
     )  # fmt: skip
     return subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=False, timeout=60)

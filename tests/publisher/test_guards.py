@@ -14,10 +14,10 @@ from typing import Any
 import feed_readers as readers
 import pytest
 from publisher_fakes import END, FakeSource, Row, row
-from strandline_publisher import config, guards, publish, window
-from strandline_publisher.errors import RefusedError, SourceError
-from strandline_publisher.limits import Guard
-from strandline_publisher.source import Condition
+from strandline.publisher import config, guards, publish, window
+from strandline.publisher.errors import RefusedError, SourceError
+from strandline.publisher.limits import Guard
+from strandline.publisher.source import Condition
 
 HOUR = timedelta(hours=1)
 

@@ -13,9 +13,9 @@ from typing import Any
 import feed_readers as readers
 import pytest
 from publisher_fakes import END, FakeSource, Row, row
-from strandline_publisher import config, publish, store, window
-from strandline_publisher.addresses import NeverList
-from strandline_publisher.errors import ConfigurationError, SourceError, SourceUnavailableError
+from strandline.publisher import config, publish, store, window
+from strandline.publisher.addresses import NeverList
+from strandline.publisher.errors import ConfigurationError, SourceError, SourceUnavailableError
 
 
 def run(settings: config.Config, source: FakeSource, *, hours: int = 0, override: bool = False) -> publish.Outcome:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 from publisher_fakes import ROOT, FakeSource, row
-from strandline_publisher import __main__ as program
-from strandline_publisher import config
-from strandline_publisher.errors import ConfigurationError, SourceUnavailableError
+from strandline.publisher import __main__ as program
+from strandline.publisher import config
+from strandline.publisher.errors import ConfigurationError, SourceUnavailableError
 
 
 @pytest.fixture
@@ -23,12 +23,12 @@ def values(tmp_path: Path) -> dict[str, object]:
             "name": "Test", "tagline": "a test", "contact": "feeds@example.net", "url": "https://example.net/",
             "licence": "CC BY 4.0", "removal": "Write.",
         },
-        "feeds": str(ROOT / "files/catalogue/feeds.yml"),
+        "feeds": str(ROOT / "files/strandline/protocols/feeds.yml"),
         "asn_table": str(ROOT / "files/demo/asn.tsv"),
         "webroot": str(tmp_path / "www"),
         "state": str(tmp_path / "state"),
         "through_now": False,
-        "never_publish": str(ROOT / "files/publisher/never-publish.txt"),
+        "never_publish": str(ROOT / "files/strandline/publisher/never-publish.txt"),
         "fleet_addresses": ["198.18.0.10"],
         "publish_ranges": ["198.18.0.0/15"],
         "guard": {"percent": 50, "min_rows": 20},
@@ -63,8 +63,8 @@ def test_check(file: Path) -> None:
 def test_check_file(tmp_path: Path) -> None:
     """The role asks before it puts a file in place."""
     good = {
-        "feeds": "files/catalogue/feeds.yml", "asn-table": "files/demo/asn.tsv",
-        "never-publish": "files/publisher/never-publish.txt",
+        "feeds": "files/strandline/protocols/feeds.yml", "asn-table": "files/demo/asn.tsv",
+        "never-publish": "files/strandline/publisher/never-publish.txt",
     }  # fmt: skip
     bad = tmp_path / "bad"
     bad.write_text("rubbish", encoding="utf-8")

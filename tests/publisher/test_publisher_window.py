@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from strandline_publisher import window
+from strandline.publisher import window
 
 
 def at(text: str) -> datetime:

@@ -19,8 +19,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import psycopg2
-from strandline_collector import account, gaps
-from strandline_forwarding.ranges import normal
+from strandline.collector import account, gaps
+from strandline.shared.ranges import normal
 
 NAME = "strandline_ledger_model"
 DSN = f"dbname={NAME} user=postgres host=/var/run/postgresql"

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from strandline_collector import account, gaps
-from strandline_collector.config import Config
-from strandline_collector.gaps import BadIndex, Behind, Decision, Run, Stated, decide, parse_index
-from strandline_collector.spool import Spool
-from strandline_forwarding.ranges import common, normal, without
+from strandline.collector import account, gaps
+from strandline.collector.config import Config
+from strandline.collector.gaps import BadIndex, Behind, Decision, Run, Stated, decide, parse_index
+from strandline.collector.spool import Spool
+from strandline.shared.ranges import common, normal, without
 
 RUN = "1764036738123456-9f3a"
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from strandline_forwarding import ranges, removed, replay, spool
+from strandline.sensor.forwarding import removed, replay, spool
+from strandline.shared import ranges
 
 RUN = "1764036738123456-9f3a"
 NEXT = "1764036739000000-00aa"

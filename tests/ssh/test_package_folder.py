@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = Path(__file__).parents[2] / "files" / "packages"
+PACKAGES = Path(__file__).parents[2] / "files" / "native"
 OPENSSH = PACKAGES / "openssh"
 SERIES = (OPENSSH / "patches" / "series").read_text().split()
 

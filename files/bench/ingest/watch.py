@@ -42,7 +42,7 @@ def kind(command: str, arguments: str) -> str | None:
         return "syslog-ng"
     if command.startswith("postgres"):
         return "postgres"
-    return "loader" if "strandline_collector.loader" in arguments else None
+    return "loader" if "strandline.collector.loader" in arguments else None
 
 
 def usage() -> dict[str, float]:
@@ -67,7 +67,7 @@ def peak() -> int:
     """The loader's peak memory in KiB; 0 without one."""
     for entry in Path("/proc").iterdir():
         try:
-            if entry.name.isdigit() and b"strandline_collector.loader" in (entry / "cmdline").read_bytes():
+            if entry.name.isdigit() and b"strandline.collector.loader" in (entry / "cmdline").read_bytes():
                 for line in (entry / "status").read_text().splitlines():
                     if line.startswith("VmHWM:"):
                         return int(line.split()[1])

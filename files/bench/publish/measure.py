@@ -164,7 +164,7 @@ def publish(top: Path, config: Path, wanted: int) -> tuple[float, float]:
     shutil.rmtree(top / "www/generations", ignore_errors=True)
     began = time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, "-m", "strandline_publisher", "--config", config],
+        [sys.executable, "-m", "strandline.publisher", "--config", config],
         env={**os.environ, "PYTHONPATH": str(FILES / "publisher"), "PYTHONDONTWRITEBYTECODE": "1"},
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip

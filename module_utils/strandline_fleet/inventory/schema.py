@@ -32,8 +32,8 @@ DIRECTORY = Path(__file__).parent / "schemas"
 ROOT = Path(__file__).resolve().parents[3]
 GENERATED = "generated.schema.json"
 PROVIDER, INVENTORY, VARIABLES = "provider.schema.json", "inventory.schema.json", "variables.schema.json"
-OWN_PORTS = (6514, 5432, 80, 443)
-"""Ports of collectors and publishers."""
+OWN_PORTS = (5432, 80, 443)
+"""Ports of collectors and publishers, beside the one for events, which the playbooks name."""
 JSON_TYPES = {
     "bool": ["boolean"],
     "int": ["integer"],
@@ -84,9 +84,13 @@ def role_variables() -> dict[str, Any]:
 
 def generated() -> dict[str, Any]:
     """The schema whose facts stand elsewhere."""
-    catalogue = yaml.safe_load((ROOT / "files" / "catalogue" / "events.yml").read_text(encoding="utf-8"))["listeners"]
+    catalogue = yaml.safe_load(
+        (ROOT / "files" / "strandline" / "protocols" / "events.yml").read_text(encoding="utf-8")
+    )["listeners"]
     listeners = [name for name, entry in catalogue.items() if entry["ports"]]
-    ports = sorted({each["port"] for entry in catalogue.values() for each in entry["ports"]} | set(OWN_PORTS))
+    playbooks = yaml.safe_load((ROOT / "playbooks" / "group_vars" / "all.yml").read_text(encoding="utf-8"))
+    own = {*OWN_PORTS, playbooks["fleet_events_port"]}
+    ports = sorted({each["port"] for entry in catalogue.values() for each in entry["ports"]} | own)
     unknown = {"x-message": "{value!r} is unknown"}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -153,7 +153,7 @@ def test_the_canary_leaves_the_operator_out_of_the_feeds(plain: bool) -> None:
     assert senders
     sightings = f"SELECT count(*) FROM strandline.sighting WHERE saddr = '{senders}'"  # noqa: S608 - an address
     assert servers.sql(sightings) == "0"
-    backfill = ["env", "PYTHONPATH=/usr/lib/strandline", "python3", "-m", "strandline_collector.backfill", "vncrfb"]
+    backfill = ["env", "PYTHONPATH=/usr/lib/strandline", "python3", "-m", "strandline.collector.backfill", "vncrfb"]
     Server(COLLECTOR, "").inside("runuser", "-u", "strandline-loader", "--", *backfill)
     assert servers.sql(f"{sightings} AND category = 'vncrfb'") == "0"
 

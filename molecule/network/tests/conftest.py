@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
-from machines import ROOT, Inventory, Machine, load_inventory, poll
+from containers import poll
+from machines import ROOT, Inventory, Machine, load_inventory
 
 sys.path.insert(0, str(ROOT / "files" / "demo" / "scanner"))
 
@@ -47,15 +48,17 @@ def inventory() -> Inventory:
 
 @pytest.fixture(scope="session")
 def catalogue() -> dict[str, Any]:
-    """files/catalogue/events.yml."""
-    loaded: dict[str, Any] = yaml.safe_load((ROOT / "files" / "catalogue" / "events.yml").read_text())
+    """files/strandline/protocols/events.yml."""
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / "files" / "strandline" / "protocols" / "events.yml").read_text())
     return loaded
 
 
 @pytest.fixture(scope="session")
 def feeds() -> dict[str, Any]:
-    """The entries of files/catalogue/feeds.yml by category."""
-    loaded: dict[str, Any] = yaml.safe_load((ROOT / "files" / "catalogue" / "feeds.yml").read_text())["feeds"]
+    """The entries of files/strandline/protocols/feeds.yml by category."""
+    loaded: dict[str, Any] = yaml.safe_load((ROOT / "files" / "strandline" / "protocols" / "feeds.yml").read_text())[
+        "feeds"
+    ]
     return loaded
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import functools
 import json
 import os
-import shlex
 import subprocess
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+import containers
 import testinfra
+from containers import PSQL
 from testinfra.host import Host
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -21,16 +20,13 @@ INVENTORY = Path(os.environ.get("STRANDLINE_INVENTORY", ROOT / "molecule" / "net
 """The inventory under test (molecule sets it), by default this scenario's own."""
 ADMIN_KEY = ROOT / "build" / "molecule" / "network" / "admin_key"
 """The administrator's private key, whose public half is authorised for root on each host: see ../prepare.yml."""
-PSQL = ["runuser", "-u", "postgres", "--", "psql", "--no-psqlrc", "--tuples-only", "--no-align", "--dbname=strandline"]
-T = TypeVar("T")
 
 
-@dataclass
-class Machine:
-    """A host of the network, reached by `podman exec`."""
+@dataclass(frozen=True)
+class Machine(containers.Machine):
+    """A host of the network, with what the inventory says of it."""
 
-    name: str
-    variables: dict[str, Any] = field(repr=False)
+    variables: dict[str, Any] = field(repr=False, compare=False)
 
     @functools.cached_property
     def host(self) -> Host:
@@ -41,24 +37,6 @@ class Machine:
     def addresses(self) -> list[str]:
         """Its addresses, as the inventory gives them."""
         return list(self.variables["addresses"])
-
-    def run(self, *argv: str, stdin: str = "", seconds: float = 60) -> subprocess.CompletedProcess[str]:
-        """Run a command as root; the caller looks at its exit status. No shell unless argv asks for one."""
-        return subprocess.run(
-            ["podman", "exec", "--interactive", self.name, *argv],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            errors="backslashreplace",
-            timeout=seconds,
-            check=False,
-        )
-
-    def check(self, *argv: str, stdin: str = "", seconds: float = 60) -> str:
-        """Run a command that must succeed, and return its standard output."""
-        done = self.run(*argv, stdin=stdin, seconds=seconds)
-        assert done.returncode == 0, f"{self.name}: {shlex.join(argv)}: {done.returncode}\n{done.stdout}{done.stderr}"
-        return done.stdout
 
     def state(self) -> str:
         """What systemd says of the whole host: running, starting, degraded."""
@@ -114,7 +92,8 @@ def load_inventory() -> Inventory:
 @functools.cache
 def machine(name: str) -> Machine:
     """One object for each host, so that its connection is made once."""
-    return Machine(name, load_inventory().listing["_meta"]["hostvars"][name])
+    variables = load_inventory().listing["_meta"]["hostvars"][name]
+    return Machine(name, variables["addresses"][0], variables)
 
 
 def reconcile(folder: Path) -> dict[str, Any]:
@@ -136,11 +115,3 @@ def reconcile(folder: Path) -> dict[str, Any]:
     assert done.returncode == 0, done.stdout + done.stderr
     account: dict[str, Any] = json.loads((folder / "account.json").read_text())
     return account
-
-
-def poll(look: Callable[[], T], seconds: float = 30, every: float = 0.5) -> T:
-    """Look again and again until what is seen is true, at most so long; return the last look."""
-    end = time.monotonic() + seconds
-    while not (seen := look()) and time.monotonic() < end:
-        time.sleep(every)
-    return seen

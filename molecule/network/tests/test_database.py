@@ -8,7 +8,8 @@ import os
 from typing import Any
 
 import pytest
-from machines import PSQL, ROOT, Machine, poll
+from containers import PSQL, poll
+from machines import ROOT, Machine
 
 LOADER = ["runuser", "-u", "strandline-loader", "--"]
 LIBRARY = ["env", "PYTHONPATH=/usr/lib/strandline", "PYTHONDONTWRITEBYTECODE=1"]
@@ -195,7 +196,7 @@ def test_backfill_changes_nothing_that_was_right(
     collector: Machine, feeds: dict[str, Any], rows: list[dict[str, Any]]
 ) -> None:
     assert rows
-    backfill = [*LOADER, *LIBRARY, "python3", "-m", "strandline_collector.backfill"]
+    backfill = [*LOADER, *LIBRARY, "python3", "-m", "strandline.collector.backfill"]
     query = "SELECT md5(string_agg(s::text, ',' ORDER BY category, hour, saddr)) FROM strandline.sighting s"
     before = psql(collector, query)
     for category in feeds:

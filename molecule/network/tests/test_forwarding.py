@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from machines import Machine, poll, reconcile
+from containers import poll
+from machines import Machine, reconcile
 
 SPOOL = "/var/spool/strandline/events"
 PARSED = "/var/spool/strandline/parsed"
@@ -70,7 +71,7 @@ class Way:
         self.sensor.check("python3", "-c", WRITE, stdin=json.dumps(messages))
 
     def parsed(self, count: int, seconds: float = 60) -> list[dict[str, Any]]:
-        """The lines of the parsed spool with the mark, once there are so many: events first, then what is no event."""
+        """Return the lines of the parsed spool with the mark, once so many are there: events, then what is none."""
         find = f"cat {PARSED}/*.log {PARSED}/*.jsonl | grep -F {self.mark} || true"
 
         found: list[dict[str, Any]] = []

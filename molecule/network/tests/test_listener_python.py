@@ -9,7 +9,8 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from machines import Machine, poll
+from containers import poll
+from machines import Machine
 
 UNITS = ("strandline-sip", "strandline-vnc")
 PSS_MAX = 8 * 1024
@@ -156,7 +157,7 @@ def test_code_that_took_over_the_daemon_gets_nowhere(sensor: Machine, collector:
         "[Service]\n",
         "[Service]\nType=oneshot\nExecStart=/usr/bin/python3 -I -S -B /usr/local/lib/strandline-probe.py\n",
     )
-    code = ESCAPE.format(target=collector.addresses[0], package="/usr/lib/strandline/strandline_listeners")
+    code = ESCAPE.format(target=collector.addresses[0], package="/usr/lib/strandline/strandline/sensor/listener")
     files = {"/run/systemd/system/strandline-probe.service": probe, "/usr/local/lib/strandline-probe.py": code}
     try:
         for path, text in files.items():

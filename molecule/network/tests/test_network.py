@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from machines import ADMIN_KEY, INVENTORY, ROOT, Inventory, Machine, poll
+from containers import poll
+from machines import ADMIN_KEY, INVENTORY, ROOT, Inventory, Machine
 
 ADMIN_PORT = 20022
 PSS_MAX = 80 * 1024

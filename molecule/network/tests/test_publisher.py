@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from machines import PSQL, ROOT, Inventory, Machine
+from containers import PSQL
+from machines import ROOT, Inventory, Machine
 
 sys.path.insert(0, str(ROOT / "tests" / "publisher"))
 
@@ -26,7 +27,7 @@ WEBROOT = "/var/www/strandline"
 NEWEST = f"{WEBROOT}/current"
 PROGRAM = [
     "runuser", "-u", "strandline-publisher", "--", "env", "PYTHONPATH=/usr/lib/strandline", "PYTHONDONTWRITEBYTECODE=1",
-    "python3", "-m", "strandline_publisher",
+    "python3", "-m", "strandline.publisher",
 ]  # fmt: skip
 
 
@@ -421,7 +422,7 @@ def test_the_timer_runs_every_hour(publisher: Machine) -> None:
 def test_the_publisher_may_read_sightings_alone(publisher: Machine) -> None:
     """Its role in the database sees no event: no password, no user name."""
     query = (
-        "import psycopg2, sys; from pathlib import Path; from strandline_publisher import config, source\n"
+        "import psycopg2, sys; from pathlib import Path; from strandline.publisher import config, source\n"
         "settings = config.load(Path('/etc/strandline/publisher.yml'))\n"
         "reader = source.PostgresSource(settings.database, statement_timeout=9)\n"
         "cursor = psycopg2.connect(reader._dsn).cursor()\n"

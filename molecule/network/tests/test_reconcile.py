@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from machines import ROOT, Inventory, Machine, poll, reconcile
+from containers import poll
+from machines import ROOT, Inventory, Machine, reconcile
 
 # A listener's way of writing events; prints the time stamp of each.
 WRITE = r"""
@@ -146,7 +147,16 @@ def test_the_spool_holds_what_the_account_says(inventory: Inventory, collector: 
     """The sensor's own count of a run's last number agrees with the database's."""
     reconcile(tmp_path)
     for sensor in inventory.members("sensors"):
-        program = ["env", "-C", "/usr/lib/strandline", "python3", "-S", "-B", "-m", "strandline_forwarding.replay"]
+        program = [
+            "env",
+            "-C",
+            "/usr/lib/strandline",
+            "python3",
+            "-S",
+            "-B",
+            "-m",
+            "strandline.sensor.forwarding.replay",
+        ]
         index = json.loads(sensor.check(*program, "index"))["runs"]
         query = f"""SELECT json_build_array(r.run, n.high_n) FROM strandline.run_numbers n
                     JOIN strandline.run r ON r.id = n.run_id JOIN strandline.sensor s ON s.id = r.sensor_id
@@ -156,10 +166,10 @@ def test_the_spool_holds_what_the_account_says(inventory: Inventory, collector: 
             assert known[run] >= held["last"], run
 
 
-def run_model(collector: Machine, name: str, *arguments: str, seconds: float) -> dict[str, Any]:
-    """Run a program of tests/reconcile on the collector, in a database of its own."""
+def run_model(collector: Machine, program: Path, *arguments: str, seconds: float) -> dict[str, Any]:
+    """Run a program on the collector, in a database of its own."""
     where = f"/var/tmp/strandline-{secrets.token_hex(4)}.py"  # noqa: S108 - in a container of the test
-    content = base64.b64encode((ROOT / "tests" / "reconcile" / name).read_bytes()).decode()
+    content = base64.b64encode(program.read_bytes()).decode()
     collector.check("sh", "-c", f"base64 -d > {where}", stdin=content)
     try:
         argv = ["nice", "env", "PYTHONPATH=/usr/lib/strandline", "PYTHONDONTWRITEBYTECODE=1", "python3", where]
@@ -174,7 +184,7 @@ def run_model(collector: Machine, name: str, *arguments: str, seconds: float) ->
 def test_the_account_of_worlds_that_are_known(collector: Machine, long: bool) -> None:
     """Heads, tails, whole runs, rejects, pruned spools, silent sensors: see tests/reconcile/ledger_model.py."""
     figures = ["--seeds", "30", "--rounds", "40"] if long else ["--seeds", "2", "--rounds", "15"]
-    total = run_model(collector, "ledger_model.py", *figures, seconds=900)
+    total = run_model(collector, ROOT / "tests" / "reconcile" / "ledger_model.py", *figures, seconds=900)
     assert total["resent"] > 0
     assert total["outlived"] > 0
 
@@ -182,7 +192,7 @@ def test_the_account_of_worlds_that_are_known(collector: Machine, long: bool) ->
 @pytest.mark.long
 def test_the_account_of_a_week(collector: Machine) -> None:
     """100 sensors, ten million rows, under 10 seconds."""
-    figures = run_model(collector, "account_week.py", seconds=900)
+    figures = run_model(collector, ROOT / "files" / "bench" / "account" / "measure.py", seconds=900)
     assert figures["rows"] == 10_000_000 - figures["missing"]
     assert figures["missing"] == figures["removed"] > 0
     assert figures["dropped"] == 100 * 7 * 4 * 2 * 10

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from machines import Machine, poll
+from containers import poll
+from machines import Machine
 
 HEARTBEAT = ["systemctl", "start", "strandline-heartbeat.service"]
 WATCH = ["systemctl", "start", "strandline-watch.service"]
@@ -222,7 +223,7 @@ def test_the_account_is_what_reconcile_shows(sensors: list[Machine], collector: 
     """Every counter of this module in the table that people read, in the row of its sensor."""
     program = ["env", "PYTHONPATH=/usr/lib/strandline", "PYTHONDONTWRITEBYTECODE=1", "python3", "-m"]
     out = collector.check(
-        "runuser", "-u", "strandline-loader", "--", *program, "strandline_collector.reconcile", "account"
+        "runuser", "-u", "strandline-loader", "--", *program, "strandline.collector.reconcile", "account"
     )
     print("\n" + out)
     head, *rows = [line.split() for line in out.splitlines()]

@@ -1,0 +1,1 @@
+"""What programs on several kinds of hosts use."""
