@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("roles/*/README.md")])
 LINK = re.compile(r"\[[^\]\n]+\]\(([^)#\s]*)(#[^)\s]*)?\)")
 FOLDERS = (
+    "files",
     "inventory",
     "library",
     "molecule",
