@@ -1,4 +1,4 @@
-"""The pages that we make, as a browser sees them."""
+"""The pages that we make as a browser sees them, and the publisher's site and mirrors as the network does."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from strandline_cli.images import base, derived
 from strandline_cli.progress import Step
 from strandline_cli.testing import scenarios
 
-TESTS = paths.ROOT / "tests" / "browser"
+TESTS = (paths.ROOT / "tests" / "browser", paths.ROOT / "tests" / "site")
 REPORT = scenarios.REPORTS / "browser.xml"
 
 
 def run(step: Step) -> None:
-    """Make the image with Chromium and run the tests that look through it. Raises StepFailed."""
+    """Make the images with Chromium and with a web server and run the tests that use them. Raises StepFailed."""
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     REPORT.unlink(missing_ok=True)
-    step.say("make the image with Chromium")
-    image = derived.ensure(step, "browser", derived.BROWSER, base.ensure(step))
-    step.say("look at the pages")
-    command = [sys.executable, "-m", "pytest", str(TESTS), "-q", f"--junitxml={REPORT}", "-o", "junit_family=xunit2"]
-    step.run(command, env={"STRANDLINE_BROWSER_IMAGE": image})
+    step.say("make the images with Chromium and a web server")
+    debian = base.ensure(step)
+    images = {
+        "STRANDLINE_BROWSER_IMAGE": derived.ensure(step, "browser", derived.BROWSER, debian),
+        "STRANDLINE_PUBLISHER_IMAGE": derived.ensure(step, "database", derived.DATABASE, debian),
+    }
+    step.say("look at the pages and the site")
+    command = [sys.executable, "-m", "pytest", *TESTS, "-q", f"--junitxml={REPORT}", "-o", "junit_family=xunit2"]
+    step.run(command, env=images)

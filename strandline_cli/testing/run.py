@@ -64,7 +64,8 @@ def units(step: Step, tier: str) -> None:
     chosen = [] if tier == LONG else ["-m", "not long"]
     step.run(
         [
-            *(sys.executable, "-m", "pytest", "tests", f"--ignore={browser.TESTS}", "-q", *chosen),
+            *(sys.executable, "-m", "pytest", "tests", "-q", *chosen),
+            *(f"--ignore={tests}" for tests in browser.TESTS),
             # Files of tests side by side: many of them wait for what they have started.
             *(f"--numprocesses={os.cpu_count() or 1}", "--dist=loadfile"),
             *(f"--junitxml={UNITS}", "-o", "junit_family=xunit2"),
@@ -135,7 +136,7 @@ def run(tier: str, only: tuple[str, ...], jobs: int = JOBS) -> int:
     if not only:
         code(account, tier)
     if tier != FAST and not only:
-        account.phase("browser", "Look at the report's page in Chromium", browser.run, browser.REPORT)
+        account.phase("browser", "Look at the pages in Chromium and at the site", browser.run, browser.REPORT)
     if chosen:
         in_containers(account, chosen, tier, jobs)
     for failure in account.failed:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from publisher_fakes import ROOT, FakeSource, row
 from strandline.publisher import __main__ as program
-from strandline.publisher import config
+from strandline.publisher import config, mirror
 from strandline.publisher.errors import ConfigurationError, SourceUnavailableError
 
 
@@ -147,3 +147,43 @@ def test_a_feed_with_the_first_seen_column(tmp_path: Path) -> None:
     path = tmp_path / "feeds.yml"
     path.write_text("feeds: {proto41: {title: a, description: b, columns: first_seen}}", encoding="utf-8")
     assert config.load_feeds(path) == (config.Feed("proto41", "a", "b", first_seen=True),)
+
+
+MIRROR = {
+    "name": "web2", "address": "2001:db8::9", "user": "web", "directory": "/feeds", "host_key": "ssh-ed25519 AAAAC3Nz",
+}  # fmt: skip
+
+
+def test_mirrors(values: dict[str, object], tmp_path: Path) -> None:
+    """What is given is taken, the rest is as usual."""
+    values |= {"mirrors": [MIRROR], "mirror_key": "/etc/strandline/key"}
+    settings = config.load(written(values, tmp_path))
+    assert settings.mirrors == (mirror.Mirror(**MIRROR, port=22),)  # type: ignore[arg-type]
+    assert settings.mirror_key == Path("/etc/strandline/key")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"address": "web2.example.org"}, "mirrors[0] address: 'web2.example.org' is no address"),
+        ({"name": "-oProxyCommand=id"}, "mirrors[0] name"),
+        ({"user": "-l root"}, "mirrors[0] user"),
+        ({"directory": "feeds"}, "mirrors[0] directory"),
+        ({"directory": "/a b;id"}, "mirrors[0] directory"),
+        ({"host_key": "AAAAC3Nz"}, "mirrors[0] host_key"),
+        ({"port": 0}, "mirrors[0] port"),
+        ({"key": "x"}, "mirrors[0] key: is not a known setting"),
+    ],
+)
+def test_wrong_mirrors(values: dict[str, object], tmp_path: Path, change: dict[str, object], words: str) -> None:
+    """Nothing becomes an option of ssh or rsync, or a second command."""
+    values |= {"mirrors": [{**MIRROR, **change}], "mirror_key": "/etc/strandline/key"}
+    with pytest.raises(ConfigurationError) as caught:
+        config.load(written(values, tmp_path))
+    assert words in str(caught.value)
+
+
+def test_two_mirrors_of_one_name(values: dict[str, object], tmp_path: Path) -> None:
+    values |= {"mirrors": [MIRROR, MIRROR], "mirror_key": "/etc/strandline/key"}
+    with pytest.raises(ConfigurationError, match="the same name twice"):
+        config.load(written(values, tmp_path))

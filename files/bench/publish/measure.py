@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """Publish 17 feeds from a database of its own, with few and with many hourly rows of the same addresses; print JSON.
 
+With many rows also once with nothing in memory, and once with a million forged sources in one feed. And what a
+generation takes on the disk, and what the daily totals cost the loader.
+
 Runs as root where PostgreSQL is and what the publisher needs. Makes its database in a directory and removes it.
 """
 
@@ -16,8 +19,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 FILES = Path(__file__).resolve().parents[2]
 BIN = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
@@ -29,6 +34,8 @@ SIZES = {
     "sipinvitation": 800, "sipregistration": 700, "smtpdata": 500, "ntpmode6": 400, "ntpmode7": 300,
 }  # fmt: skip
 HOURS = 168
+# All windows end here, also when an hour ends while we measure.
+END = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 SETTINGS = (
     "listen_addresses=", "shared_buffers=256MB", "work_mem=8MB", "maintenance_work_mem=128MB", "max_wal_size=2GB",
     "synchronous_commit=off", "jit=off",
@@ -47,8 +54,7 @@ class Database:
         self.top = top
         shutil.chown(top, "postgres")
         self._run(BIN / "initdb", "--auth=trust", "--username=postgres", "--no-sync", "-D", top / "data")
-        options = " ".join(f"-c {setting}" for setting in (*SETTINGS, f"unix_socket_directories={top}"))
-        self._run(BIN / "pg_ctl", "-D", top / "data", "-w", "-l", top / "log", "-o", options, "start")
+        self.start()
         for role in ("owner", "loader", "publisher"):
             self.ask(f"CREATE ROLE strandline_{role} LOGIN", database="postgres")
         self.ask("CREATE DATABASE strandline OWNER strandline_owner", database="postgres")
@@ -56,6 +62,11 @@ class Database:
         subprocess.run(
             [sys.executable, FILES / "database/migrate.py", "--dsn", dsn], check=True, stdout=subprocess.DEVNULL
         )
+
+    def start(self) -> None:
+        """Let it run."""
+        options = " ".join(f"-c {setting}" for setting in (*SETTINGS, f"unix_socket_directories={self.top}"))
+        self._run(BIN / "pg_ctl", "-D", self.top / "data", "-w", "-l", self.top / "log", "-o", options, "start")
 
     def _run(self, *argv: str | Path) -> None:
         subprocess.run(account(*argv), check=True, stdout=subprocess.DEVNULL, cwd="/")
@@ -66,9 +77,26 @@ class Database:
         text = None if data is None else "".join(data)
         return subprocess.run(argv, input=text, text=True, check=True, stdout=subprocess.PIPE).stdout.strip()
 
-    def stop(self) -> None:
+    def stop(self, mode: str = "immediate") -> None:
         """End it."""
-        self._run(BIN / "pg_ctl", "-D", self.top / "data", "-m", "immediate", "stop")
+        self._run(BIN / "pg_ctl", "-D", self.top / "data", "-w", "-m", mode, "stop")
+
+    def restart_cold(self) -> None:
+        """Begin again with none of its files in memory: neither the server's nor the kernel's."""
+        self.stop("fast")
+        os.sync()
+        for path in self.top.rglob("*"):
+            if path.is_file():
+                descriptor = os.open(path, os.O_RDONLY)
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+                os.close(descriptor)
+        self.start()
+
+    def seconds(self, query: str) -> float:
+        """How long a query takes."""
+        began = time.monotonic()
+        self.ask(query)
+        return time.monotonic() - began
 
 
 def public(rng: random.Random) -> str:
@@ -103,7 +131,7 @@ def as_table(path: Path, scale: float) -> None:
 def fill(database: Database, hours: int) -> int:
     """Insert sightings of every pair in this many hours of the week; return the number of rows."""
     database.ask(
-        "SELECT strandline.make_partition(parent, (now() AT TIME ZONE 'UTC')::date - day)"
+        f"SELECT strandline.make_partition(parent, ('{END}' AT TIME ZONE 'UTC')::date - day)"  # noqa: S608 - a time
         " FROM generate_series(0, 8) day, unnest(ARRAY['sighting', 'sighting_day']) parent"
     )
     database.ask("TRUNCATE strandline.sighting, strandline.sighting_day")
@@ -114,11 +142,11 @@ def fill(database: Database, hours: int) -> int:
             INSERT INTO strandline.sighting (hour, first_seen, last_seen, events, verified_events, category, saddr)
             SELECT hour, hour + interval '7 min', hour + interval '31 min', 3, 3 * proven, category, saddr
             FROM (
-                SELECT p.*, date_trunc('hour', now(), 'UTC')
+                SELECT p.*, '{END}'::timestamptz
                        - make_interval(hours => (1 + (p.n * 37 + k * 25) % {HOURS})::integer) AS hour
                 FROM pair p CROSS JOIN generate_series(0, {hours} - 1) k
             ) made
-            WHERE (hour AT TIME ZONE 'UTC')::date = (now() AT TIME ZONE 'UTC')::date - day
+            WHERE (hour AT TIME ZONE 'UTC')::date = ('{END}' AT TIME ZONE 'UTC')::date - day
             ORDER BY category, hour, saddr;
         END LOOP; END $$"""  # noqa: S608 - numbers
     )
@@ -126,7 +154,7 @@ def fill(database: Database, hours: int) -> int:
     return int(database.ask("SELECT count(*) FROM strandline.sighting"))
 
 
-def configuration(top: Path, database: Database) -> Path:
+def configuration(top: Path, database: Database) -> dict[str, Any]:
     """publisher.yml with everything that it names."""
     for name in ("www", "state"):
         (top / name).mkdir()
@@ -143,7 +171,7 @@ def configuration(top: Path, database: Database) -> Path:
         ["minisign", "-G", "-W", "-p", top / "key.pub", "-s", top / "key.key"], check=True, stdout=subprocess.DEVNULL
     )
     (top / "never.txt").write_text("203.0.113.1  # nobody\n", encoding="ascii")
-    settings = {
+    return {
         "network": {
             "name": "Bench", "tagline": "a bench", "contact": "feeds@example.org", "url": "https://feeds.example.org/",
             "licence": "CC BY 4.0", "removal": "Write.",
@@ -153,30 +181,106 @@ def configuration(top: Path, database: Database) -> Path:
         "guard": {"unproven": "publish"}, "signing_key": str(top / "key.key"),
         "database": {"host": str(database.top), "dbname": "strandline", "user": "strandline_publisher"},
     }  # fmt: skip
-    path = top / "publisher.yml"
-    path.write_text(json.dumps(settings), encoding="utf-8")  # JSON is YAML
-    return path
 
 
-def publish(top: Path, config: Path, wanted: int) -> tuple[float, float]:
-    """Publish once, from nothing; return the seconds and the peak memory in MiB."""
-    (top / "www/current").unlink(missing_ok=True)
-    shutil.rmtree(top / "www/generations", ignore_errors=True)
+def publish(top: Path, settings: dict[str, Any]) -> tuple[float, float, dict[str, Any]]:
+    """Publish once; return the seconds, the peak memory in MiB, and feeds.json."""
+    config = top / "publisher.yml"
+    config.write_text(json.dumps(settings), encoding="utf-8")  # JSON is YAML
     began = time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, "-m", "strandline.publisher", "--config", config],
-        env={**os.environ, "PYTHONPATH": str(FILES / "publisher"), "PYTHONDONTWRITEBYTECODE": "1"},
+        [sys.executable, "-m", "strandline.publisher", "--config", config, "--end", f"{END:%Y-%m-%dT%H:00Z}"],
+        env={**os.environ, "PYTHONPATH": str(FILES), "PYTHONDONTWRITEBYTECODE": "1"},
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     said = process.stderr.read() if process.stderr else ""
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.monotonic() - began
     process.returncode = os.waitstatus_to_exitcode(status)
-    feeds = json.loads((top / "www/current/feeds.json").read_text(encoding="utf-8"))["feeds"]
-    found = sum(feed["addresses"] for feed in feeds)
-    if process.returncode != 0 or found != wanted:
-        sys.exit(f"the publisher ended with {process.returncode} and {found} of {wanted} addresses: {said}")
-    return seconds, usage.ru_maxrss / 1024
+    if process.returncode != 0:
+        sys.exit(f"the publisher ended with {process.returncode}: {said}")
+    return seconds, usage.ru_maxrss / 1024, json.loads((top / "www/current/feeds.json").read_text(encoding="utf-8"))
+
+
+def publish_anew(top: Path, settings: dict[str, Any], wanted: int) -> tuple[float, float]:
+    """Publish from nothing; return the seconds and the peak memory in MiB."""
+    (top / "www/current").unlink(missing_ok=True)
+    shutil.rmtree(top / "www/generations", ignore_errors=True)
+    seconds, peak, document = publish(top, settings)
+    found = sum(feed["addresses"] for feed in document["feeds"])
+    if found != wanted:
+        sys.exit(f"the publisher published {found} of {wanted} addresses")
+    return seconds, peak
+
+
+def disk_space(generation: Path) -> tuple[float, float]:
+    """MiB that a generation takes, and that it takes once only its compressed files are left."""
+    files = [path for path in generation.rglob("*") if path.is_file()]
+    sizes = {path: path.stat().st_blocks * 512 for path in files}
+    left = sum(size for path, size in sizes.items() if path.with_name(f"{path.name}.gz") not in sizes)
+    return sum(sizes.values()) / 2**20, left / 2**20
+
+
+def settle(database: Database, rounds: int) -> dict[str, float]:
+    """What adding fresh sightings takes: two of every pair in this hour, with and without the daily totals."""
+    fresh = (
+        "INSERT INTO strandline.sighting_fresh SELECT date_trunc('hour', now(), 'UTC'), now(), now(), 1, proven,"
+        " category, saddr FROM pair, generate_series(1, 2)"
+    )
+    database.ask(fresh)
+    database.ask("VACUUM ANALYZE strandline.sighting_fresh")
+    taken: dict[str, list[float]] = {"settle_seconds": [], "settle_without_days_seconds": []}
+    for _ in range(rounds):
+        for name, before in zip(taken, ("", "ALTER TABLE strandline.sighting DISABLE TRIGGER USER;"), strict=True):
+            query = f"BEGIN; {before} SELECT strandline.settle_sightings(); ROLLBACK"
+            taken[name].append(database.seconds(query))
+            database.ask("VACUUM strandline.sighting_fresh, strandline.sighting, strandline.sighting_day")
+    rows = int(database.ask("SELECT count(*) FROM strandline.sighting_fresh"))
+    database.ask("TRUNCATE strandline.sighting_fresh")
+    return {"settle_rows": rows, **{name: round(median(found), 2) for name, found in taken.items()}}
+
+
+def forge(database: Database, sources: int) -> None:
+    """Let one sensor see so many forged sources in dnsrd in the last hour, where two see each real one."""
+    database.ask(
+        f"""
+        INSERT INTO strandline.sensor (name) VALUES ('one'), ('two');
+        INSERT INTO strandline.run (sensor_id, run) SELECT id, name FROM strandline.sensor;
+        CREATE TEMP TABLE forged AS SELECT n, '120.0.0.0'::inet + n AS saddr FROM generate_series(1, {sources}) n;
+        INSERT INTO strandline.event_row (ts, rts, n, run_id, sport, dport, kind, saddr, daddr, fields)
+        SELECT t.ts, t.ts, row_number() OVER (), r.id, 53, 53,
+               strandline.find_kind('dns.query', 'udp', false, false, '{{}}'), s.saddr, '198.51.100.1', ''
+        FROM (SELECT '{END}'::timestamptz - interval '20 min' AS ts) t,
+             (SELECT saddr, 'one' AS sensor FROM forged
+              UNION ALL
+              SELECT saddr, unnest(ARRAY['one', 'two']) FROM pair WHERE category = 'dnsrd') s
+             JOIN strandline.run r ON r.run = s.sensor;
+        INSERT INTO strandline.sighting_fresh
+        SELECT '{END}'::timestamptz - interval '1 hour', '{END}'::timestamptz - interval '20 min',
+               '{END}'::timestamptz - interval '20 min', 1, 0, 'dnsrd', saddr FROM forged;
+        SELECT strandline.settle_sightings()"""  # noqa: S608 - numbers
+    )
+    database.ask("ANALYZE strandline.event_row, strandline.sighting, strandline.sighting_day")
+
+
+def publish_forged(top: Path, settings: dict[str, Any], database: Database, sources: int) -> dict[str, float]:
+    """Publish with the guards as they are by default while one feed is flooded; the others must have what they had."""
+    guarded = {**settings, "guard": {}}
+    _, _, before = publish(top, settings)
+    forge(database, sources)
+    seconds, peak, after = publish(top, guarded)
+    counts = [{feed["category"]: feed["addresses"] for feed in document["feeds"]} for document in (before, after)]
+    if counts[0] != counts[1]:
+        sys.exit(f"the flood changed what is published: {counts}")
+    [held] = [feed["held_back"]["unproven"] for feed in after["feeds"] if feed["category"] == "dnsrd"]
+    if held != sources or not after["problems"]:
+        sys.exit(f"{held} of {sources} forged sources were held back: {after['problems']}")
+    return {
+        "forged_sources": sources,
+        "forged_published": sum(counts[1].values()) - sum(counts[0].values()),
+        "seconds_forged": round(seconds, 2),
+        "peak_mib_forged": round(peak, 1),
+    }
 
 
 def naive(database: Database, events: int) -> float:
@@ -205,7 +309,7 @@ def main() -> None:
         (top / "database").mkdir()
         database = Database(top / "database")
         try:
-            config = configuration(top, database)
+            settings = configuration(top, database)
             as_table(top / "asn.tsv", options.scale)
             database.ask(
                 "CREATE TABLE pair (category text, saddr inet, proven integer,"
@@ -218,11 +322,19 @@ def main() -> None:
             peaks = []
             for name, hours in (("low", 10), ("high", 104)):
                 result[f"rows_{name}"] = fill(database, hours)
-                rounds = [publish(top, config, wanted) for _ in range(options.rounds + 1)][1:]  # the first one warms up
+                # The first one warms up.
+                rounds = [publish_anew(top, settings, wanted) for _ in range(options.rounds + 1)][1:]
                 result[f"seconds_{name}"] = round(median(seconds for seconds, _ in rounds), 2)
                 peaks += [peak for _, peak in rounds]
             result["ratio"] = round(result["seconds_high"] / result["seconds_low"], 2)
-            result["peak_mib"] = round(max(peaks), 1)
+            database.restart_cold()
+            seconds, peak = publish_anew(top, settings, wanted)
+            result["seconds_cold"] = round(seconds, 2)
+            result["peak_mib"] = round(max(*peaks, peak), 1)
+            whole, thinned = disk_space((top / "www/current").resolve())
+            result |= {"generation_mib": round(whole, 1), "generation_thinned_mib": round(thinned, 1)}
+            result |= settle(database, options.rounds)
+            result |= publish_forged(top, settings, database, round(1_000_000 * options.scale))
             result["naive_events"] = round(20_000_000 * options.scale)
             result["naive_one_pass_seconds"] = round(naive(database, int(result["naive_events"])), 2)
             print(json.dumps(result))

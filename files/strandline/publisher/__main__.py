@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import addresses, config, publish, store, window
+from . import addresses, config, mirror, publish, store, window
 from .astable import AsTable
 from .errors import ConfigurationError, RefusedError, SourceError
 from .source import PostgresSource, Source
@@ -96,10 +96,23 @@ def _run(options: argparse.Namespace) -> int:
         except Exception as error:
             _note(settings, source, None, [str(error)])
             raise
-    _note(settings, source, outcome.stale_after, outcome.problems)
+        # Whatever happened: a mirror that missed something gets it now.
+        missed = _push(settings)
+    _note(settings, source, outcome.stale_after, [*outcome.problems, *missed])
     if outcome.source_unavailable:
         return _EX_TEMPFAIL
-    return 1 if outcome.failed else 0
+    return 1 if outcome.failed or missed else 0
+
+
+def _push(settings: config.Config) -> list[str]:
+    """Bring the mirrors up to date; return what went wrong. One that fails stops no other."""
+    missed = []
+    if settings.mirror_key is not None and store.current(settings.webroot) is not None:
+        for one in settings.mirrors:
+            if problem := mirror.push(one, settings.webroot, key=settings.mirror_key, state=settings.state):
+                _LOG.error("%s", problem)
+                missed.append(problem)
+    return missed
 
 
 def _note(settings: config.Config, source: Source, stale_after: datetime | None, problems: Sequence[str]) -> None:

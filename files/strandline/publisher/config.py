@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,12 @@ import yaml
 from . import addresses
 from .errors import ConfigurationError
 from .limits import POLICIES, Guard
+from .mirror import Mirror
 
+# Each becomes part of a command or of a file's name.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_DIRECTORY = re.compile(r"/[A-Za-z0-9_./-]{0,200}")
+_HOST_KEY = re.compile(r"[a-z0-9@.-]+ [A-Za-z0-9+/]+=*")
 _CATEGORY = re.compile(r"[a-z][a-z0-9]{0,31}")
 # Names of the site's own files, which a feed's files must not replace.
 _RESERVED = frozenset({"index", "feeds", "robots", "style", "minisign", "current", "generations", "signals"})
@@ -61,6 +67,9 @@ class Config:
     """minisign's secret key; the public one is beside it and ends with .pub."""
     publish_delay: int = 240
     """Seconds after the full hour by which a generation is published."""
+    mirrors: tuple[Mirror, ...] = ()
+    mirror_key: Path | None = None
+    """The SSH key for all mirrors."""
     stale_hours: int = 2
     """For how long after the next generation was due the old one may still be acted on."""
 
@@ -125,6 +134,18 @@ class _Section:
         except ValueError as error:
             raise ConfigurationError(where, str(error), "Write addresses, or prefixes without host bits") from None
 
+    def sections(self, key: str) -> list[_Section]:
+        value = self._values.get(key, [])
+        if not isinstance(value, list):
+            raise ConfigurationError(f"{self.where} {key}", "is not a list", "Write a list of mappings")
+        return [_Section(f"{self.where} {key}[{number}]", item) for number, item in enumerate(value)]
+
+    def match(self, key: str, pattern: re.Pattern[str], remedy: str, default: str | None = None) -> str:
+        value = self.text(key, default)
+        if not pattern.fullmatch(value):
+            raise ConfigurationError(f"{self.where} {key}", f"{value!r} can't be used", remedy)
+        return value
+
     def texts(self) -> Mapping[str, str]:
         for key, value in self._values.items():
             if not isinstance(value, str | int) or isinstance(value, bool):
@@ -166,8 +187,11 @@ def load(path: Path) -> Config:
     top.only(
         "network", "feeds", "webroot", "state", "asn_table", "never_publish", "publish_ranges", "fleet_addresses",
         "guard", "database", "statement_timeout", "through_now", "publisher", "signing_key", "publish_delay",
-        "stale_hours",
+        "stale_hours", "mirrors", "mirror_key",
     )  # fmt: skip
+    mirrors = tuple(_mirror(section) for section in top.sections("mirrors"))
+    if len({mirror.name for mirror in mirrors}) < len(mirrors):
+        raise ConfigurationError(f"{path} mirrors", "have the same name twice", "Give each a name of its own")
     words = top.section("network")
     words.only("name", "tagline", "contact", "url", "licence", "removal")
     return Config(
@@ -196,6 +220,26 @@ def load(path: Path) -> Config:
         signing_key=top.path("signing_key") if top.has("signing_key") else None,
         publish_delay=top.number("publish_delay", 240, 0, 3599),
         stale_hours=top.number("stale_hours", 2, 1, 168),
+        mirrors=mirrors,
+        mirror_key=top.path("mirror_key") if mirrors else None,
+    )
+
+
+def _mirror(section: _Section) -> Mirror:
+    section.only("name", "address", "port", "user", "directory", "host_key")
+    address = section.text("address")
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        # No name: the unit and the firewall let exactly this address through.
+        raise ConfigurationError(f"{section.where} address", f"{address!r} is no address", "Write one") from None
+    return Mirror(
+        name=section.match("name", _NAME, "Use letters, digits, - _ and ."),
+        address=address,
+        port=section.number("port", 22, 1, 65535),
+        user=section.match("user", _NAME, "Write an account of that host"),
+        directory=section.match("directory", _DIRECTORY, "Begin it with /, without blanks", "/"),
+        host_key=section.match("host_key", _HOST_KEY, "Write type and key, as in the host's ssh_host_ed25519_key.pub"),
     )
 
 

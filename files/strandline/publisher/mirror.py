@@ -1,0 +1,78 @@
+"""Other web hosts that get every generation, by rsync over SSH: first the files, then the link to them.
+
+rsync makes each file aside and renames it, and replaces a symbolic link in one step, so a mirror is switched as the
+site itself is. The other side needs no program of ours, and can confine the key to one directory (rrsync).
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import store
+
+_LOG = logging.getLogger(__name__)
+_SECONDS = 900
+_SILENT_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """A web host. `host_key` is the public key of its SSH server, as in known_hosts but without a name."""
+
+    name: str
+    address: str
+    port: int
+    user: str
+    directory: str
+    host_key: str
+
+
+def _ssh(mirror: Mirror, key: Path, known_hosts: Path) -> str:
+    options = {
+        "BatchMode": "yes", "IdentitiesOnly": "yes", "StrictHostKeyChecking": "yes", "HostKeyAlias": mirror.name,
+        "UserKnownHostsFile": str(known_hosts), "GlobalKnownHostsFile": "/dev/null", "ConnectTimeout": "10",
+        "ServerAliveInterval": "15", "ServerAliveCountMax": "3",
+    }  # fmt: skip
+    argv = ["/usr/bin/ssh", "-F", "none", "-p", str(mirror.port), "-i", str(key)]
+    return shlex.join([*argv, *(f"-o{name}={value}" for name, value in options.items())])
+
+
+def push(mirror: Mirror, webroot: Path, *, key: Path, state: Path) -> str:
+    """Send all generations, let the mirror's link lead to the newest, and remove there what is gone here.
+
+    Returns what went wrong as a sentence for the operator, or nothing. The mirror then is as it was or as it shall be.
+    """
+    known_hosts = state / f"mirror-{mirror.name}.known_hosts"
+    store.write_aside(known_hosts, f"{mirror.name} {mirror.host_key}\n".encode("ascii"))
+    shell = _ssh(mirror, key, known_hosts)
+    host = f"[{mirror.address}]" if ":" in mirror.address else mirror.address
+    target = f"{mirror.user}@{host}:{mirror.directory.rstrip('/')}/"
+    # -H: a feed that is kept is one file in many generations. Times stay, and with them nginx's ETag.
+    files = ["-rptH", "--exclude=/.building", f"{webroot / store.GENERATIONS}/", f"{target}{store.GENERATIONS}/"]
+    for what, arguments in (
+        ("its generation could not be sent", files),
+        ("it could not be switched to the new generation", ["-l", f"{webroot / store.LINK}", target]),
+        ("its old generations could not be removed", ["--delete", *files]),
+    ):
+        if problem := _rsync([f"--rsh={shell}", *arguments]):
+            return f"mirror {mirror.name}: {what} ({problem})"
+    _LOG.info("mirror %s has what is published here", mirror.name)
+    return ""
+
+
+def _rsync(arguments: Sequence[str]) -> str:
+    """Run rsync; what went wrong, or nothing."""
+    try:
+        done = subprocess.run(
+            ["/usr/bin/rsync", f"--timeout={_SILENT_SECONDS}", *arguments],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False, timeout=_SECONDS,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"rsync can't be run: {error}"
+    # The end: ssh says what it refuses behind a banner, rsync what it missed behind the files.
+    return "" if done.returncode == 0 else " ".join(done.stderr.split())[-300:] or f"rsync ended with {done.returncode}"

@@ -1,0 +1,102 @@
+"""The site of a publisher as readers see it: headless Chromium opens the page of a real run, at a phone's width too."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT / "files"), str(ROOT / "tests" / "publisher")]
+
+from publisher_fakes import AS_TABLE, END, FakeSource, row  # noqa: E402
+from strandline.publisher import addresses, config, publish, source, window  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def webroot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A site with feeds that are published, kept and empty, and problems of every length."""
+    top = tmp_path_factory.mktemp("site")
+    for name in ("www", "state"):
+        (top / name).mkdir()
+    (top / "asn.tsv").write_text(AS_TABLE, encoding="utf-8")
+    settings = config.Config(
+        network=config.Network(
+            "Test Network", "what washes ashore", "feeds@example.org", "https://feeds.example.org/",
+            "Creative Commons Attribution 4.0, https://creativecommons.org/licenses/by/4.0/", "Write to us.",
+        ),
+        feeds=config.load_feeds(ROOT / "files/catalogue/feeds.yml"),
+        webroot=top / "www", state=top / "state", asn_table=top / "asn.tsv",
+        never=addresses.NeverList(publish_ranges=[addresses.parse_network("198.18.0.0/15")]),
+    )  # fmt: skip
+    fake = FakeSource()
+    fake.condition = source.Condition(END + timedelta(hours=2), END, {"collector1": END - timedelta(days=3)})
+    for feed in settings.feeds[1:]:
+        fake.categories[feed.category] = [*(row(f"198.18.1.{i}") for i in range(99)), row("2a00::1")]
+    publish.run(settings, fake, window.ending_at(END), now=END)
+    fake.categories[settings.feeds[2].category] = []
+    end = END + timedelta(hours=1)
+    publish.run(settings, fake, window.ending_at(end), now=end)
+    return top / "www"
+
+
+@pytest.fixture(scope="module")
+def seen(webroot: Path) -> dict[str, Any]:
+    image = os.environ["STRANDLINE_BROWSER_IMAGE"]
+    # As nginx does: the newest generation at the root, the others by their path.
+    serve = (
+        "cp -rL /site/current /srv/www && cp -r /site/generations/* /srv/www/ && cd /srv/www"
+        " && (python3 -m http.server 8000 >/dev/null 2>&1 &) && sleep 2"
+        " && inspect_page http://127.0.0.1:8000/ /tmp/page.png"
+    )
+    done = subprocess.run(
+        ["podman", "run", "--rm", "--network=none", f"--volume={webroot}:/site:ro", image, "sh", "-c", serve],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("view", ["desktop", "phone", "small"])
+def test_nothing_scrolls_sideways(seen: dict[str, Any], view: str) -> None:
+    """At 1280, 390 and 320 pixels; and each download link is within the window."""
+    assert seen[view]["overflow"] == 0
+    links = [link for link in seen[view]["links"] if link["href"].endswith(".txt")]
+    assert len(links) > 10
+    width = {"desktop": 1280, "phone": 390, "small": 320}[view]
+    for link in links:
+        left, _, length, _ = link["box"]
+        assert left >= 0, link
+        assert left + length <= width, link
+
+
+def test_the_console_is_clean(seen: dict[str, Any]) -> None:
+    assert [error for error in seen["errors"] if "favicon" not in error] == []
+    assert {urlsplit(resource).path for resource in seen["desktop"]["resources"]} <= {"/style.css", "/favicon.ico"}
+
+
+def test_links_lead_somewhere(seen: dict[str, Any], webroot: Path) -> None:
+    """Each one of the site's own to a file of the newest generation, or to a generation."""
+    own = [urlsplit(link["href"]) for link in seen["desktop"]["links"]]
+    paths = {link.path for link in own if link.hostname == "127.0.0.1"}
+    assert len(paths) > 30
+    for path in paths:
+        assert (webroot / "current" / path[1:]).exists() or (webroot / "generations" / path[1:]).exists(), path
+
+
+def test_the_page_says_what_is_wrong(seen: dict[str, Any]) -> None:
+    text = seen["phone"]["text"]
+    assert "collector collector1 has brought nothing since" in text
+    assert "out of date: the last run could not renew it" in text
+    assert "nothing seen yet" in text
