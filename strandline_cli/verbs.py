@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 from strandline_fleet.arithmetic import PERIODS_PER_YEAR
+from strandline_fleet.journal import Criterion
 
 from strandline_cli import galaxy, paths, podman
 from strandline_cli.errors import Refusal
@@ -125,6 +126,26 @@ VERBS: tuple[Verb, ...] = (
                 FILE,
                 metavar="FILE",
             ),
+        ),
+    ),
+    Verb(
+        "note",
+        "Write a line into a provider's journal.",
+        arguments=(Argument("PROVIDER", "note_provider"), Argument("TEXT", "note_text")),
+        options=(
+            Option("--about", "note_about", "The criterion that it says something of.", click.Choice(list(Criterion))),
+            Option("--score", "note_score", "Of that criterion: 1 (bad) to 5 (good).", click.IntRange(1, 5)),
+            Option("--host", "note_host", "The host that it concerns."),
+            Option("--day", "note_day", "The day of it: 2026-11-28. Without it today (UTC)."),
+        ),
+        plans=True,
+    ),
+    Verb(
+        "journal",
+        "Show what happened with the providers, and their scorecards.",
+        arguments=(Argument("[PROVIDER]…", "journal_providers", many=True, required=False),),
+        options=(
+            Option("--news", "journal_news", "First enter which sensors fell silent, as the watcher told.", bool),
         ),
     ),
     Verb(
