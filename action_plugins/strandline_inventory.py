@@ -15,7 +15,7 @@ from ansible.plugins.action import ActionBase
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "module_utils"))  # Ansible does so for modules alone
 
-from strandline_fleet import journal, lock, targets
+from strandline_fleet import arithmetic, journal, leasing, lock, origins, targets
 from strandline_fleet.errors import Refusal
 from strandline_fleet.inventory import change, edit, retirement
 from strandline_fleet.inventory.change import Change
@@ -176,7 +176,18 @@ def added(action: ActionModule, arguments: dict[str, Any], variables: Variables)
     words: dict[str, Any] = {name: str(value) for name, value in fields.items()}
     words["addresses"] = targets.words(fields["addresses"])
     entry = change.Entry(name=str(arguments["host"]), **words)
-    return done(action, change.added(fleet, entry, today()))
+    return done(action, change.added(fleet, entry, today()), gains=gains(fleet, entry))
+
+
+def gains(fleet: Fleet, entry: change.Entry) -> str:
+    """What a host adds to the fleet, for people: 41/8, AS64500, KE."""
+    table, _ = origins.table_of(fleet, None)
+    addresses = [change.address(each) for each in entry.addresses]
+    present = [address for host in fleet.hosts() for address in host.addresses]
+    asns = origins.of_addresses([*present, *addresses], table)
+    own = {asn for address in addresses if (asn := asns.get(address)) is not None}
+    has = leasing.held(fleet, asns, without=entry.name)
+    return str(leasing.gain(has, arithmetic.slash8s(addresses), [entry.country], own))
 
 
 def renumbered(action: ActionModule, arguments: dict[str, Any], variables: Variables) -> dict[str, Any]:

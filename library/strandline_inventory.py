@@ -210,6 +210,10 @@ difference:
   description: What is changed in the inventory's files, as a unified diff; empty where nothing is.
   type: str
   returned: with the other states
+gains:
+  description: What the host adds to the fleet, for example C(41/8, AS64500, KE).
+  type: str
+  returned: with state V(added)
 old_address:
   description: The former address as the inventory's reader writes it.
   type: str

@@ -129,6 +129,23 @@ VERBS: tuple[Verb, ...] = (
         ),
     ),
     Verb(
+        "plan_lease",
+        "Plan what to lease next, and which leases to give up first.",
+        options=(
+            Option("--budget", "plan_lease_budget", "To spend more in a year, in fleet_currency.", required=True),
+            Option("--offers", "plan_lease_offers", "A CSV file of offers.", FILE, metavar="FILE"),
+            Option("--seen", "plan_lease_seen", "Ask the database what each host sees alone.", bool),
+            Option("--days", "plan_lease_days", "Of how many days: 28.", click.IntRange(1, 90)),
+            Option(
+                "--asn-table",
+                "plan_lease_asn_table",
+                "For the origin ASNs, in place of the inventory's fleet_asn_table.",
+                FILE,
+                metavar="FILE",
+            ),
+        ),
+    ),
+    Verb(
         "note",
         "Write a line into a provider's journal.",
         arguments=(Argument("PROVIDER", "note_provider"), Argument("TEXT", "note_text")),
