@@ -100,9 +100,9 @@ def main() -> int:
     parser.add_argument("--news", type=Path, required=True, help="the query of playbooks/journal.yml")
     parser.add_argument("--rows", type=int, default=0)
     parser.add_argument("--sources", type=int, default=200_000)
-    parser.add_argument("--as", dest="account", default="postgres")
+    parser.add_argument("--as", dest="account", default="postgres", help="the account to work as; empty: this one")
     given = parser.parse_args()
-    world = World(["runuser", "-u", given.account, "--"], given.migrations)
+    world = World(["runuser", "-u", given.account, "--"] if given.account else [], given.migrations)
     world.ask(SENSORS)
     for n, (back, sensor, first, count, verified, hour) in enumerate(
         [
