@@ -15,7 +15,7 @@ from ansible.plugins.action import ActionBase
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "module_utils"))  # Ansible does so for modules alone
 
-from strandline_fleet import lock, targets
+from strandline_fleet import arithmetic, journal, leasing, lock, origins, targets
 from strandline_fleet.errors import Refusal
 from strandline_fleet.inventory import change, edit, retirement
 from strandline_fleet.inventory.change import Change
@@ -39,6 +39,16 @@ ENTRY = {
 }
 """What is said of a freshly leased host, with Ansible's type of each."""
 ENTRY_OPTIONAL = ("provider_name", "site")
+NOTE: Mapping[str, dict[str, Any]] = {
+    "provider": {"type": "str"},
+    "host": {"type": "str"},
+    "text": {"type": "str", "required": True},
+    "kind": {"choices": [kind.value for kind in journal.Kind], "default": journal.Kind.NOTE.value},
+    "about": {"choices": [criterion.value for criterion in journal.Criterion]},
+    "score": {"type": "int"},
+    "day": {"type": "str"},
+}
+"""An entry of a provider's journal, with Ansible's description of each field."""
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
@@ -65,6 +75,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
                 "new_address": {"type": "str"},
                 "reason": {"type": "str", "default": "retired"},
                 "entry": {"type": "dict", "options": {name: {"type": kind} for name, kind in ENTRY.items()}},
+                "notes": {"type": "list", "elements": "dict", "options": dict(NOTE), "default": []},
             },
             required_if=[
                 ("state", "added", ["host", "entry"]),
@@ -165,7 +176,18 @@ def added(action: ActionModule, arguments: dict[str, Any], variables: Variables)
     words: dict[str, Any] = {name: str(value) for name, value in fields.items()}
     words["addresses"] = targets.words(fields["addresses"])
     entry = change.Entry(name=str(arguments["host"]), **words)
-    return done(action, change.added(fleet, entry, today()))
+    return done(action, change.added(fleet, entry, today()), gains=gains(fleet, entry))
+
+
+def gains(fleet: Fleet, entry: change.Entry) -> str:
+    """What a host adds to the fleet, for people: 41/8, AS64500, KE."""
+    table, _ = origins.table_of(fleet, None)
+    addresses = [change.address(each) for each in entry.addresses]
+    present = [address for host in fleet.hosts() for address in host.addresses]
+    asns = origins.of_addresses([*present, *addresses], table)
+    own = {asn for address in addresses if (asn := asns.get(address)) is not None}
+    has = leasing.held(fleet, asns, without=entry.name)
+    return str(leasing.gain(has, arithmetic.slash8s(addresses), [entry.country], own))
 
 
 def renumbered(action: ActionModule, arguments: dict[str, Any], variables: Variables) -> dict[str, Any]:
@@ -199,6 +221,39 @@ def retired(action: ActionModule, arguments: dict[str, Any], variables: Variable
     )
 
 
+def noted(action: ActionModule, arguments: dict[str, Any], variables: Variables) -> dict[str, Any]:
+    """Enter notes in providers' journals."""
+    fleet = fleet_to_change(action, variables)
+    return done(action, Change(journal.entered(fleet, [note_of(fleet, note) for note in arguments["notes"]])))
+
+
+def note_of(fleet: Fleet, note: Mapping[str, Any]) -> journal.Entry:
+    """A note as an entry of a journal. Raises Refusal with the field that is wrong."""
+    host = str(note["host"] or "")
+    named = str(note["provider"] or "").removeprefix("provider_")
+    of_host = journal.provider_of(fleet, host) if host else ""
+    if host and not of_host:
+        raise Refusal(f"host: {host} is no host of {fleet.directory}, present or former. Name another or none.")
+    if host and named and named != of_host:
+        raise Refusal(f"host: {host} is leased from {of_host}, not from {named}. Name the provider or another host.")
+    if not (named or of_host):
+        raise Refusal("provider: name the provider whose journal it is, as its file is called: alder.")
+    day = today()
+    if note["day"]:
+        try:
+            day = dt.date.fromisoformat(str(note["day"]))
+        except ValueError:
+            raise Refusal(f"day (--day): {str(note['day'])!r} is no date. Write it as 2026-11-28.") from None
+    if day > today():
+        raise Refusal(f"day (--day): {day} is yet to come. A journal says what has happened.")
+    about = journal.Criterion(note["about"]) if note["about"] else None
+    # Ansible's numbers bear their origin, as its strings do.
+    score = None if note["score"] is None else int(note["score"]) + 0
+    return journal.Entry(
+        named or of_host, day, journal.Kind(note["kind"]), str(note["text"]).strip(), host, about, score
+    )
+
+
 def names_in(target: Any, groups: Mapping[str, list[str]]) -> list[str]:
     """The names of hosts and providers in a target, with other groups replaced by their hosts."""
     found: list[str] = []
@@ -218,4 +273,5 @@ STATES: Mapping[str, Callable[[ActionModule, dict[str, Any], Variables], dict[st
     "added": added,
     "renumbered": renumbered,
     "retired": retired,
+    "noted": noted,
 }

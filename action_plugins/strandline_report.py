@@ -13,7 +13,7 @@ from ansible.plugins.action import ActionBase
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "module_utils"))  # Ansible does so for modules alone
 
-from strandline_fleet import origins, report, serving
+from strandline_fleet import journal, origins, report, serving
 from strandline_fleet.errors import Refusal
 from strandline_fleet.inventory import former
 from strandline_fleet.inventory.load import SETTINGS
@@ -58,6 +58,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
             origins_missing=missing,
             serving=None if served is None else serving.read(str(served), arguments["database"]),
             former=former.former_leases(fleet.directory),
+            asns=origins.of_addresses([address for host in fleet.hosts() for address in host.addresses], table),
+            journals=journal.read(fleet.directory),
         )
         summary = report.summarise(fleet, dt.datetime.now(dt.UTC), known)
         output = Path(arguments["output"])

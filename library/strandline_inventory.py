@@ -24,8 +24,9 @@ options:
       - With V(renumbered) O(host) has O(new_address) in the place of O(old_address), also in the file of host keys.
       - With V(retired) O(hosts) stand in the record of former leases, and the certificates and host keys that this
         machine held of them are gone, as are those of hosts that an earlier run moved there.
+      - With V(noted) the providers' journals have the entries O(notes).
     type: str
-    choices: [checked, added, renumbered, retired]
+    choices: [checked, added, renumbered, retired, noted]
     default: checked
   target:
     description: Hosts, providers and groups that the run is to act on, as for the filter P(fleet_targets#filter).
@@ -94,6 +95,37 @@ options:
       site:
         description: The website of a provider that has no file yet.
         type: str
+  notes:
+    description: Entries for V(noted). One that stands in the journal already is not written again.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      provider:
+        description: Whose journal it is, as the provider's file is called. Without it O(notes[].host)'s provider's.
+        type: str
+      host:
+        description: The host that it concerns.
+        type: str
+      text:
+        description: What happened, in one line.
+        type: str
+        required: true
+      kind:
+        description: V(note) is the operator's; the others are what verbs learn.
+        type: str
+        choices: [note, outage, back, address, price, reinstall, reputation, name]
+        default: note
+      about:
+        description: The criterion of the scorecard that it says something of.
+        type: str
+        choices: [historicity, reputation, payment, support, professionalism]
+      score:
+        description: Of that criterion, 1 (bad) to 5 (good).
+        type: int
+      day:
+        description: The day of it, as 2026-11-28; today (UTC) without it.
+        type: str
   old_address:
     description: The address that the host had.
     type: str
@@ -148,6 +180,13 @@ EXAMPLES = r"""
     new_address: 192.0.2.99
   run_once: true
 
+- name: Enter in the provider's journal that a host was reinstalled
+  strandline_inventory:
+    state: noted
+    notes:
+      - {host: ams1, kind: reinstall, text: "the provider's panel offered no other way"}
+  run_once: true
+
 - name: Look what retiring a provider would change
   strandline_inventory:
     state: retired
@@ -171,6 +210,10 @@ difference:
   description: What is changed in the inventory's files, as a unified diff; empty where nothing is.
   type: str
   returned: with the other states
+gains:
+  description: What the host adds to the fleet, for example C(41/8, AS64500, KE).
+  type: str
+  returned: with state V(added)
 old_address:
   description: The former address as the inventory's reader writes it.
   type: str

@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 from strandline_fleet.arithmetic import PERIODS_PER_YEAR
+from strandline_fleet.journal import Criterion
 
 from strandline_cli import galaxy, paths, podman
 from strandline_cli.errors import Refusal
@@ -125,6 +126,43 @@ VERBS: tuple[Verb, ...] = (
                 FILE,
                 metavar="FILE",
             ),
+        ),
+    ),
+    Verb(
+        "plan_lease",
+        "Plan what to lease next, and which leases to give up first.",
+        options=(
+            Option("--budget", "plan_lease_budget", "To spend more in a year, in fleet_currency.", required=True),
+            Option("--offers", "plan_lease_offers", "A CSV file of offers.", FILE, metavar="FILE"),
+            Option("--seen", "plan_lease_seen", "Ask the database what each host sees alone.", bool),
+            Option("--days", "plan_lease_days", "Of how many days: 28.", click.IntRange(1, 90)),
+            Option(
+                "--asn-table",
+                "plan_lease_asn_table",
+                "For the origin ASNs, in place of the inventory's fleet_asn_table.",
+                FILE,
+                metavar="FILE",
+            ),
+        ),
+    ),
+    Verb(
+        "note",
+        "Write a line into a provider's journal.",
+        arguments=(Argument("PROVIDER", "note_provider"), Argument("TEXT", "note_text")),
+        options=(
+            Option("--about", "note_about", "The criterion that it says something of.", click.Choice(list(Criterion))),
+            Option("--score", "note_score", "Of that criterion: 1 (bad) to 5 (good).", click.IntRange(1, 5)),
+            Option("--host", "note_host", "The host that it concerns."),
+            Option("--day", "note_day", "The day of it: 2026-11-28. Without it today (UTC)."),
+        ),
+        plans=True,
+    ),
+    Verb(
+        "journal",
+        "Show what happened with the providers, and their scorecards.",
+        arguments=(Argument("[PROVIDER]…", "journal_providers", many=True, required=False),),
+        options=(
+            Option("--news", "journal_news", "First enter which sensors fell silent, as the watcher told.", bool),
         ),
     ),
     Verb(

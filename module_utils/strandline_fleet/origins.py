@@ -58,6 +58,18 @@ def origins(hosts: Iterable[Host], table: Path) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (-row["addresses"], row["asn"] or 0))
 
 
+def of_addresses(addresses: Iterable[str], table: Path | None) -> dict[str, int | None]:
+    """The origin AS of each address; None where no range of the table holds it. Empty without a table.
+
+    Raises Refusal when the table can't be read.
+    """
+    if table is None:
+        return {}
+    systems = _load(table)
+    found = {address: systems.find(ipaddress.ip_address(address).packed) for address in addresses}
+    return {address: system.asn if system else None for address, system in found.items()}
+
+
 def _load(table: Path) -> Any:
     """The publisher's reader: the table has one parser, which runs on the publisher and here."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "files"))

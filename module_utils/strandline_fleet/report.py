@@ -6,8 +6,10 @@ lease to give up first.
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import datetime as dt
+import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,17 +19,20 @@ from typing import Any
 
 from cryptography import x509
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
-from strandline_fleet import text
+from strandline_fleet import decide, leasing, text
 from strandline_fleet.arithmetic import ROUTABLE_SLASH8, coverage, renewals, slash8s, yearly_cost
 from strandline_fleet.inventory.countries import CONTINENTS
 from strandline_fleet.inventory.former import FormerLease
 from strandline_fleet.inventory.model import Fleet, Host, Provider
+from strandline_fleet.journal import Entry
 from strandline_fleet.serving import WINDOW_DAYS, Serving
 
 RENEWAL_DAYS = 30
 CERTIFICATE_DAYS = 60
 FORMER_SHOWN = 10
+ACTIONS_SHOWN = 5
 DAYS_PER_MONTH = Decimal("30.44")
 
 
@@ -77,6 +82,10 @@ class Known:
     """By sensor, when the database was asked."""
     former: Sequence[FormerLease] = ()
     """The latest first."""
+    asns: Mapping[str, int | None] = dataclasses.field(default_factory=dict)
+    """The origin AS of each address."""
+    journals: Mapping[str, Sequence[Entry]] = dataclasses.field(default_factory=dict)
+    """By provider, as its file is called; the oldest entry first."""
 
 
 def price_trend(hosts: Iterable[Host], rates: Mapping[str, Any], currency: str) -> Decimal | None:
@@ -170,7 +179,7 @@ def summarise(fleet: Fleet, now: dt.datetime, known: Known) -> dict[str, Any]:
     total = _cost(hosts, rates, currency)
     by_name = {host.name: host for host in hosts}
     dates = renewals({host.name: host.lease.mapping() for host in hosts}, today, RENEWAL_DAYS)
-    return {
+    summary: dict[str, Any] = {
         "generated": now.isoformat(timespec="seconds"),
         "name": str(fleet.settings.get("fleet_name", fleet.directory.name)),
         "hosts": len(hosts),
@@ -214,8 +223,14 @@ def summarise(fleet: Fleet, now: dt.datetime, known: Known) -> dict[str, Any]:
             for name, ends in sorted(known.certificates.items(), key=lambda item: item[1])
         ],
         "give_up_first": give_up_order(hosts, rates, currency)[:10],
+        "fleet": decide.hosts(fleet, known.asns),
+        "cash": decide.cash(hosts, rates, currency, today),
+        "after_cancellations": decide.after_cancellations(hosts),
+        "incidents": decide.incidents(fleet, known.journals, today),
+        "scorecards": decide.scorecards(fleet, known.journals, today),
         "warnings": [str(problem) for problem in fleet.problems],
     }
+    return {**summary, "actions": decide.actions(summary, fleet)}
 
 
 def _plain(value: object) -> object:
@@ -243,7 +258,13 @@ def _cells(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def render(summary: Mapping[str, Any]) -> str:
-    """The page: one file, no scripts, nothing from elsewhere."""
+    """The page: one file, nothing from elsewhere, and one script of our own, which sorts tables.
+
+    The page names that script by its hash in a Content-Security-Policy, so that no other would run, whatever stands in
+    an inventory.
+    """
+    script = (Path(__file__).parent / "templates" / "sort.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -252,14 +273,26 @@ def render(summary: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template("report.html.j2").render(
-        report=summary, cells=_cells(summary), renewal_days=RENEWAL_DAYS, window_days=WINDOW_DAYS
+        report=summary,
+        cells=_cells(summary),
+        covered_by_number=decide.by_number(summary["coverage"]["addresses_by_slash8"]),
+        octets=leasing.octets,
+        uncovered=[octet for octet in ROUTABLE_SLASH8 if octet not in summary["coverage"]["slash8s"]],
+        highest_cash=max((row["amount"] for row in summary["cash"]), default=Decimal(0)) or Decimal(1),
+        renewal_days=RENEWAL_DAYS,
+        window_days=WINDOW_DAYS,
+        script=Markup(script),  # noqa: S704 - our own file
+        digest=digest,
     )
 
 
 def short(summary: Mapping[str, Any]) -> str:
     """What matters this week, for the terminal."""
     covered, cost = summary["coverage"], summary["cost"]
+    first = [f"{row['host']}: {row['what']} ({row['day']})" for row in summary["actions"]]
+    more = [f"and {len(first) - ACTIONS_SHOWN} more"] if len(first) > ACTIONS_SHOWN else []
     rows = [
+        ("To do", "; ".join(first[:ACTIONS_SHOWN] + more) or "nothing"),
         ("Hosts", f"{summary['hosts']} with {summary['addresses']} addresses"),
         ("Coverage", f"{covered['covered']} of {covered['routable']} routable /8s, {covered['share']:.0%}"),
     ]

@@ -17,6 +17,7 @@ import pytest
 from strandline_fleet.arithmetic import ROUTABLE_SLASH8
 from strandline_fleet.inventory.former import FormerLease
 from strandline_fleet.inventory.load import load
+from strandline_fleet.journal import Entry, Kind
 from strandline_fleet.report import Known, summarise, write
 from strandline_fleet.serving import Serving
 
@@ -40,6 +41,14 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {"asn": None, "name": "", "addresses": 2, "hosts": 1, "providers": ["elm"]},
         ],
         serving={name: Serving(today - dt.timedelta(days=300), today, 85) for name in names[1:]},
+        journals={
+            provider.group.removeprefix("provider_"): [
+                Entry("x", today - dt.timedelta(days=9 * n + 3), Kind.OUTAGE, f"{n}:02 UTC: silent", "h")
+                for n in range(number % 4)
+            ]
+            for number, provider in enumerate(fleet.providers)
+        },
+        asns={address: 64496 + n % 9 for n, host in enumerate(fleet.hosts()) for address in host.addresses},
         former=[FormerLease("old1", "Elm " + "Hosting" * 8, today, "vanished without a word")],
     )
     write(summarise(fleet, NOW, known), top / "out")
@@ -88,13 +97,18 @@ def test_the_browser_has_nothing_to_complain_of_and_fetches_nothing(seen: dict[s
 
 def test_every_part_has_its_heading(seen: dict[str, Any]) -> None:
     wanted = [
+        "To do",
         "Coverage of the IPv4 /8s",
         "Continents",
         "Countries",
         "Origin ASNs",
         "Silent sensors",
         "Renewals",
+        "Cash by month",
         "Providers",
+        "Incidents by provider",
+        "Scorecards",
+        "Hosts",
     ]
     headings = seen["desktop"]["headings"]
     assert headings[0] == "Invented Sensor Network"
@@ -134,6 +148,23 @@ def test_covered_uncovered_and_unroutable_squares_differ_in_colour(
 def test_the_page_fits_its_window_and_can_be_read(seen: dict[str, Any], view: str) -> None:
     assert seen[view]["overflow"] == 0
     assert contrast(seen[view]["ink"], seen[view]["paper"]) >= READABLE
+
+
+def test_a_click_on_a_heading_sorts_its_table_and_another_one_turns_it_round(seen: dict[str, Any]) -> None:
+    assert len(seen["sorted"]) >= 8
+    changed = 0
+    for before, up, down in seen["sorted"]:
+        assert sorted(before) == sorted(up) == sorted(down)
+        assert len(set(up)) < 2 or up != down
+        changed += before != up
+    assert changed > 0
+    hosts = max(seen["sorted"], key=lambda columns: len(set(columns[0])))
+    assert hosts[1] == sorted(hosts[1], key=str.casefold)
+
+
+def test_a_phone_shows_a_list_in_place_of_the_map(seen: dict[str, Any]) -> None:
+    assert seen["phone"]["squares"] == []
+    assert len(seen["desktop"]["squares"]) == 256
 
 
 def test_dark_is_dark(seen: dict[str, Any]) -> None:

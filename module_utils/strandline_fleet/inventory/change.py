@@ -14,18 +14,18 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from strandline_fleet import known_hosts
+from strandline_fleet import journal, known_hosts
 from strandline_fleet.arithmetic import PERIODS_PER_YEAR
 from strandline_fleet.errors import Refusal
 from strandline_fleet.inventory import edit
 from strandline_fleet.inventory.countries import CONTINENT_OF
 from strandline_fleet.inventory.edit import Texts
 from strandline_fleet.inventory.former import FormerLease
-from strandline_fleet.inventory.load import FORMER
+from strandline_fleet.inventory.load import FORMER, JOURNAL
 from strandline_fleet.inventory.model import Fleet, Host
 
 # What stands beside the inventory's sources and says what was, not what is.
-ASIDE = ("certificates", "known_hosts", FORMER)
+ASIDE = ("certificates", "known_hosts", JOURNAL, FORMER)
 
 
 @dataclass(frozen=True)
@@ -117,15 +117,24 @@ def _says_the_same(host: Host, addresses: Sequence[str], place: Mapping[str, str
     )
 
 
-def renumbered(fleet: Fleet, name: str, old: str, new: str, ports: Sequence[int] = (22,)) -> Change:
-    """A host's address in the place of another. Host keys kept under the old one count for the new one."""
+def renumbered(
+    fleet: Fleet, name: str, old: str, new: str, ports: Sequence[int] = (22,), day: dt.date | None = None
+) -> Change:
+    """A host's address in the place of another. Host keys kept under the old one count for the new one.
+
+    The provider's journal gets an entry of ``day``, today (UTC) without it.
+    """
     old, new = address(old), address(new)
     if old == new:
         raise Refusal(f"{old} and {new} are the same address.")
     host = host_of(fleet, name)
     texts: Texts = {}
     if old in host.addresses:
-        texts = _checked(fleet, edit.renumber_host(fleet, host, old, new))
+        entry = journal.Entry(
+            host.provider.removeprefix("provider_"), day or dt.datetime.now(dt.UTC).date(), journal.Kind.ADDRESS,
+            f"{old} became {new}", host.name,
+        )  # fmt: skip
+        texts = _checked(fleet, journal.entered(fleet, [entry], edit.renumber_host(fleet, host, old, new)))
     elif new not in host.addresses:
         raise Refusal(f"{old} is none of {host.name}'s addresses in {host.file}: {', '.join(host.addresses)}.")
     return Change(texts, _keys(fleet, lambda text: known_hosts.rename(text, old, new, ports)))

@@ -202,6 +202,7 @@ def apply(texts: Texts) -> None:
     """Write every text; additions and changes first, removals last, so that nothing is lost if it stops in between."""
     for path, text in texts.items():
         if text is not None:
+            path.parent.mkdir(exist_ok=True)  # the journals' folder, by the first entry
             aside = path.with_name(f".{path.name}.new")
             aside.write_text(text, encoding="utf-8")
             if path.exists():

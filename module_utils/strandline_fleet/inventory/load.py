@@ -27,6 +27,8 @@ from strandline_fleet.inventory.schema import Finding
 
 # The record of former leases, beside the provider files; not an inventory source, so that Ansible never sees it.
 FORMER = "former_leases.yml"
+# The folder of the providers' journals, likewise.
+JOURNAL = "journal"
 SETTINGS = ("fleet_currency", "fleet_rates", "fleet_allowed_ranges")
 """Variables of all hosts by which provider files are checked."""
 CONNECTION_VARIABLES = (
@@ -290,6 +292,19 @@ class _Checker:
                 if group in FUNCTIONS and isinstance(listed, list):
                     self.addresses(where, (*spot, "addresses"), listed, name)
 
+    def journal_file(self, path: Path) -> None:
+        """A provider's journal."""
+        if path.suffix != ".yml":
+            remedy = f"call it {path.stem}.yml, or move it elsewhere"
+            self.problems.append(Problem(str(path), 0, "", "", "is no journal by its name", remedy))
+            return
+        where = self.read(path)
+        if where is not None and self.against(schema.JOURNAL, where):
+            for number, item in enumerate(where.plain["journal"] or ()):
+                if any(not letter.isprintable() for letter in item["text"]):
+                    remedy = "write one line"
+                    self.say(where, ("journal", number, "text"), "", "the text has a line's end in it", remedy)
+
     def variables_file(self, path: Path, *, of_all: bool) -> None:
         """A file of group_vars or host_vars."""
         where = self.read(path)
@@ -382,6 +397,8 @@ def load(directory: Path, today: dt.date | None = None, settings: Mapping[str, A
     for path in _files(directory):
         if path.suffix in YAML_FILES and path.name != FORMER:
             checker.other_file(path)
+    for path in _files(directory / JOURNAL):
+        checker.journal_file(path)
     providers: list[Provider] = []
     files = list(_files(directory / "providers"))
     for path in files:

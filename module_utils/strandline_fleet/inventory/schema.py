@@ -1,10 +1,10 @@
 """What an inventory may hold: JSON Schemas, their parts that other files define, and a schema's errors as problems.
 
-provider.schema.json, inventory.schema.json and variables.schema.json are written by hand. generated.schema.json is what
-the listeners' catalogue, the roles' argument_specs and the tables of countries and periods say; a test keeps it up to
-date, and `python -m strandline_fleet.inventory.schema` writes it. An editor with a YAML language server reads the same
-files. A schema says its own message and remedy: ``x-message`` (with the value), ``x-key-message`` (with the key),
-``x-remedy``.
+provider.schema.json, inventory.schema.json, variables.schema.json and journal.schema.json are written by hand.
+generated.schema.json is what the listeners' catalogue, the roles' argument_specs and the tables of countries and
+periods say; a test keeps it up to date, and `python -m strandline_fleet.inventory.schema` writes it. An editor with a
+YAML language server reads the same files. A schema says its own message and remedy: ``x-message`` (with the value),
+``x-key-message`` (with the key), ``x-remedy``.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ DIRECTORY = Path(__file__).parent / "schemas"
 ROOT = Path(__file__).resolve().parents[3]
 GENERATED = "generated.schema.json"
 PROVIDER, INVENTORY, VARIABLES = "provider.schema.json", "inventory.schema.json", "variables.schema.json"
+JOURNAL = "journal.schema.json"
 OWN_PORTS = (5432, 80, 443)
 """Ports of collectors and publishers, beside the one for events, which the playbooks name."""
 JSON_TYPES = {

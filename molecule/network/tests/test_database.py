@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 from containers import PSQL, poll
+from jinja2 import Environment
 from machines import ROOT, Machine
 
 LOADER = ["runuser", "-u", "strandline-loader", "--"]
@@ -240,6 +243,44 @@ def test_events_of_an_earlier_release_stay_as_they_are(collector: Machine) -> No
     collector.run("rm", "-rf", where)
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout)["events"] > 0
+
+
+def query(file: str, name: str, **variables: int) -> str:
+    """The statements that a task of a playbook hands to psql."""
+    found = [task for task in tasks_in(yaml.safe_load((ROOT / "playbooks" / file).read_text())) if task["name"] == name]
+    text: str = found[0]["ansible.builtin.command"]["stdin"]
+    return Environment(autoescape=False, trim_blocks=True).from_string(text).render(**variables)  # noqa: S701 - SQL
+
+
+def tasks_in(node: Any) -> Iterator[dict[str, Any]]:
+    """Every task of a playbook, those of blocks included."""
+    if isinstance(node, list):
+        for each in node:
+            yield from tasks_in(each)
+    elif isinstance(node, dict):
+        if "name" in node:
+            yield node
+        yield from tasks_in([node.get("tasks"), node.get("block")])
+
+
+def test_what_each_sensor_saw_alone_is_counted_at_a_bounded_cost(collector: Machine) -> None:
+    """The queries of plan_lease and journal, with a day of a million events: see tests/collector/seen_alone.py."""
+    where = "/var/tmp/strandline-seen-alone"  # noqa: S108 - in a container of the test
+    program = (ROOT / "tests" / "collector" / "seen_alone.py").read_text()
+    seen = query("tasks/seen_alone.yml", "Count the sources that each set of sensors saw", seen_alone_days=3)
+    news = query("journal.yml", "Ask the database what the watcher told of sensors")
+    collector.check("mkdir", "-p", where)
+    for name, content in {"seen_alone.py": program, "seen.sql": seen, "news.sql": news}.items():
+        encoded = base64.b64encode(content.encode()).decode()
+        collector.check("sh", "-c", f"base64 -d > {where}/{name}", stdin=encoded)
+    done = collector.run(
+        *("python3", f"{where}/seen_alone.py", f"--seen={where}/seen.sql", f"--news={where}/news.sql"),
+        "--rows=1000000",
+        seconds=300,
+    )
+    collector.run("rm", "-rf", where)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["seconds"] < 30
 
 
 def test_exactly_once_under_kills(collector: Machine, long: bool) -> None:
