@@ -24,5 +24,6 @@ def run(step: Step) -> None:
         "STRANDLINE_PUBLISHER_IMAGE": derived.ensure(step, "database", derived.DATABASE, debian),
     }
     step.say("look at the pages and the site")
-    command = [sys.executable, "-m", "pytest", *TESTS, "-q", f"--junitxml={REPORT}", "-o", "junit_family=xunit2"]
+    tests = map(str, TESTS)
+    command = [sys.executable, "-m", "pytest", *tests, "-q", f"--junitxml={REPORT}", "-o", "junit_family=xunit2"]
     step.run(command, env=images)

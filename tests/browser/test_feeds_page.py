@@ -32,7 +32,7 @@ def webroot(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "Test Network", "what washes ashore", "feeds@example.org", "https://feeds.example.org/",
             "Creative Commons Attribution 4.0, https://creativecommons.org/licenses/by/4.0/", "Write to us.",
         ),
-        feeds=config.load_feeds(ROOT / "files/catalogue/feeds.yml"),
+        feeds=config.load_feeds(ROOT / "files/strandline/protocols/feeds.yml"),
         webroot=top / "www", state=top / "state", asn_table=top / "asn.tsv",
         never=addresses.NeverList(publish_ranges=[addresses.parse_network("198.18.0.0/15")]),
     )  # fmt: skip

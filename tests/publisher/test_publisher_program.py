@@ -158,7 +158,7 @@ def test_mirrors(values: dict[str, object], tmp_path: Path) -> None:
     """What is given is taken, the rest is as usual."""
     values |= {"mirrors": [MIRROR], "mirror_key": "/etc/strandline/key"}
     settings = config.load(written(values, tmp_path))
-    assert settings.mirrors == (mirror.Mirror(**MIRROR, port=22),)  # type: ignore[arg-type]
+    assert settings.mirrors == (mirror.Mirror(**MIRROR, port=22),)
     assert settings.mirror_key == Path("/etc/strandline/key")
 
 

@@ -105,7 +105,7 @@ def settings_here() -> config.Config:
         network=config.Network(
             "Test", "a test", "feeds@example.org", "https://feeds.example.org/", "CC BY 4.0", "Write to us."
         ),
-        feeds=config.load_feeds(ROOT / "files/catalogue/feeds.yml")[:4],
+        feeds=config.load_feeds(ROOT / "files/strandline/protocols/feeds.yml")[:4],
         webroot=HERE / "www", state=HERE / "state", asn_table=HERE / "asn.tsv",
         never=addresses.NeverList(publish_ranges=[addresses.parse_network("198.18.0.0/15")]),
     )  # fmt: skip

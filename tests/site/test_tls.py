@@ -32,7 +32,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "vars_files": [str(ROLE / "defaults/main.yml"), str(ROLE / "vars/main.yml")],
     }  # fmt: skip
     (top / "play.yml").write_text(yaml.safe_dump([play]), encoding="utf-8")
-    play_it = ["ansible-playbook", "-i", "localhost,", "-e", json.dumps(settings), top / "play.yml"]
+    play_it = ["ansible-playbook", "-i", "localhost,", "-e", json.dumps(settings), str(top / "play.yml")]
     subprocess.run(play_it, check=True, cwd=ROOT)
     done = subprocess.run(
         [
