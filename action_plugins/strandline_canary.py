@@ -8,16 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "module_utils"))  # Ansible does so for modules alone
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "files"))
 
+from strandline.event import catalogue
 from strandline_fleet import canary, health, probes
 from strandline_fleet.probes import Probe
 
-CATALOGUE = Path(__file__).resolve().parents[1] / "files" / "strandline" / "protocols" / "events.yml"
 PAUSE = 0.5  # seconds between two looks into the database
 
 
@@ -44,7 +44,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
         )
         names = list(dict.fromkeys(arguments["sensors"]))
         try:
-            wanted = canary.wanted({name: _entry(variables, name) for name in names}, _catalogue())
+            wanted = canary.wanted({name: _entry(variables, name) for name in names}, catalogue.load())
         except ValueError as error:
             raise AnsibleActionFail(f"strandline_canary: {error}") from error
         if self._play_context.check_mode:
@@ -140,11 +140,6 @@ def _entry(variables: Mapping[str, Any], name: str) -> dict[str, Any]:
     if not host.get("addresses"):
         raise AnsibleActionFail(f"strandline_canary: {name} has no addresses in the inventory.")
     return {"addresses": list(host["addresses"]), "fleet_listeners": host.get("fleet_listeners")}
-
-
-def _catalogue() -> dict[str, Any]:
-    catalogue: dict[str, Any] = yaml.safe_load(CATALOGUE.read_text(encoding="utf-8"))
-    return catalogue
 
 
 def _plan(names: Sequence[str], wanted: Sequence[Probe]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def wanted(sensors: Mapping[str, Mapping[str, Any]], catalogue: Mapping[str, Any
     """A probe for each port of each listener that each sensor has, on each of its addresses.
 
     ``sensors`` are their variables in the inventory: ``addresses``, and ``fleet_listeners`` where a sensor has not all
-    of the listeners. ``catalogue`` is files/strandline/protocols/events.yml. Raises ValueError for a listener without a
+    of the listeners. ``catalogue`` is that of strandline.event.catalogue. Raises ValueError for a listener without a
     probe.
     """
     found = probes.probes({name: variables["addresses"] for name, variables in sensors.items()}, catalogue["listeners"])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import ipaddress
-import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from strandline.publisher import astable, errors
 
 from strandline_fleet.errors import Refusal
 from strandline_fleet.inventory.model import Fleet, Host
@@ -72,12 +72,6 @@ def of_addresses(addresses: Iterable[str], table: Path | None) -> dict[str, int 
 
 def _load(table: Path) -> Any:
     """The publisher's reader: the table has one parser, which runs on the publisher and here."""
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "files"))
-    try:
-        astable = importlib.import_module("strandline.publisher.astable")
-        errors = importlib.import_module("strandline.publisher.errors")
-    finally:
-        sys.path.pop(0)
     try:
         return astable.AsTable.load(table)
     except errors.ConfigurationError as error:

@@ -1,33 +1,21 @@
 """The canary's events: what is sent to a listener, and how its row in the database is known again. No sockets here.
 
-Each event carries a mark that nobody else knows. It stands where the protocol lets a client say anything: in SSH's
-identification (RFC 4253, section 4.2), a name asked for (RFC 1035), a Call-ID (RFC 3261, section 20.8), and the six
-digits of an RFB version (RFC 6143, section 7.1.1).
+Each event carries a mark that nobody else knows, where the protocol lets a client say anything: the client.py of the
+protocol's folder says where (files/strandline/protocols/client.py).
 """
 
 from __future__ import annotations
 
 import json
 import re
-import secrets
-import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from strandline.protocols.client import Client, client, mark
+
 MARK = re.compile(r"[a-z0-9]{6,32}")
-SIP_PROBE = (
-    "OPTIONS sip:{host} SIP/2.0\r\n"
-    "Via: SIP/2.0/{proto} {host}:5060;branch=z9hG4bK{mark};rport\r\n"
-    "Max-Forwards: 70\r\n"
-    "From: <sip:canary@canary.invalid>;tag={mark}\r\n"
-    "To: <sip:{host}>\r\n"
-    "Call-ID: {mark}@canary.invalid\r\n"
-    "CSeq: 1 OPTIONS\r\n"
-    "User-Agent: strandline-canary\r\n"
-    "Content-Length: 0\r\n"
-    "\r\n"
-)
+NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?")
 
 
 @dataclass(frozen=True)
@@ -42,66 +30,33 @@ class Probe:
     mark: str
 
     @property
+    def client(self) -> Client:
+        """What the listener's protocol has for it."""
+        known = client(self.listener)
+        if known is None:
+            raise ValueError(f"there is no probe for the listener {self.listener}: its folder has no client.py")
+        return known
+
+    @property
     def payload(self) -> bytes:
         """What the client says."""
-        return PAYLOADS[self.listener](self)
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return self.client.say(self.mark, host, self.proto)
 
     @property
     def event(self) -> str:
         """The event that the listener writes."""
-        return EVENTS[self.listener][0]
+        return self.client.EVENT
 
     @property
     def value(self) -> tuple[str, str]:
         """The field that holds the mark, and its whole value as the database has it."""
-        _, field, template = EVENTS[self.listener]
-        return field, template.format(mark=self.mark, digits=f"{self.mark[:3]}.{self.mark[3:]}")
+        return self.client.FIELD, self.client.value(self.mark)
 
     @property
     def speaks_first(self) -> bool:
         """Whether the server says something before the client does."""
-        return self.listener == "vnc"
-
-
-EVENTS = {
-    "ssh": ("ssh.client", "ident", "SSH-2.0-canary_{mark}"),
-    "dns": ("dns.query", "qname", "{mark}.canary.invalid."),
-    "sip": ("sip.request", "call_id", "{mark}@canary.invalid"),
-    "vnc": ("vnc.client", "version", "RFB {digits}"),
-}
-"""For each listener: event, field, and what the field's value is."""
-
-
-def _ssh(probe: Probe) -> bytes:
-    return f"{probe.value[1]}\r\n".encode()
-
-
-def _dns(probe: Probe) -> bytes:
-    """A query for TXT without recursion desired: it counts for no feed."""
-    identifier = int.from_bytes(secrets.token_bytes(2), "big")
-    labels = probe.value[1].rstrip(".").split(".")
-    name = b"".join(bytes([len(label)]) + label.encode() for label in labels) + b"\0"
-    message = struct.pack("!6H", identifier, 0, 1, 0, 0, 0) + name + struct.pack("!2H", 16, 1)
-    return struct.pack("!H", len(message)) + message if probe.proto == "tcp" else message
-
-
-def _sip(probe: Probe) -> bytes:
-    host = f"[{probe.address}]" if ":" in probe.address else probe.address
-    return SIP_PROBE.format(host=host, proto=probe.proto.upper(), mark=probe.mark).encode()
-
-
-def _vnc(probe: Probe) -> bytes:
-    return f"{probe.value[1]}\n".encode()
-
-
-PAYLOADS: Mapping[str, Callable[[Probe], bytes]] = {"ssh": _ssh, "dns": _dns, "sip": _sip, "vnc": _vnc}
-
-
-def mark(listener: str) -> str:
-    """Return a new mark: 80 bits, or the six digits that RFB has room for (above the versions that exist)."""
-    if listener == "vnc":
-        return str(100_000 + secrets.randbelow(900_000))
-    return secrets.token_hex(10)
+        return self.client.SPEAKS_FIRST
 
 
 def probes(
@@ -115,8 +70,8 @@ def probes(
     for sensor, addresses in sensors.items():
         for address in addresses:
             for listener, entry in listeners.items():
-                if entry["ports"] and listener not in PAYLOADS:
-                    raise ValueError(f"there is no probe for the listener {listener}")
+                if entry["ports"] and client(listener) is None:
+                    raise ValueError(f"there is no probe for the listener {listener}: its folder has no client.py")
                 for port in entry["ports"]:
                     found.append(Probe(sensor, listener, address, port["port"], port["proto"], make(listener)))
     return found
@@ -126,6 +81,10 @@ def _condition(probe: Probe) -> str:
     """The SQL condition of a probe's row. Nothing in it comes from outside: marks are checked, the rest is ours."""
     if not MARK.fullmatch(probe.mark):
         raise ValueError(f"{probe.mark!r} is no mark")
+    if not NAME.fullmatch(probe.event) or not NAME.fullmatch(probe.value[0]) or "'" in probe.value[1]:
+        raise ValueError(
+            f"{probe.listener}: client.py: EVENT and FIELD are names of the catalogue, a value has no quote"
+        )
     field, value = probe.value
     return (
         f"(event = '{probe.event}' AND dport = {probe.port} AND proto = '{probe.proto}'"
@@ -187,8 +146,10 @@ def match(sent: Iterable[Probe], rows: Iterable[Mapping[str, Any]]) -> dict[Prob
 
     A row must come from the sensor and the address that were asked: a provider may lead an address elsewhere.
     """
+    sent = list(sent)
+    fields = {probe.event: probe.value[0] for probe in sent}
     keyed = {}
     for row in rows:
-        field = next((field for event, field, _ in EVENTS.values() if event == row["event"]), "")
+        field = fields.get(row["event"], "")
         keyed[row["sensor"], row["event"], row["daddr"], row["proto"], row["data"].get(field)] = row
     return {probe: keyed.get((probe.sensor, probe.event, probe.address, probe.proto, probe.value[1])) for probe in sent}

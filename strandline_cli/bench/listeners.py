@@ -136,8 +136,8 @@ def our_listener(protocol: str, events: Path, log: Path) -> Iterator[Server]:
             "LISTEN_FDS": str(len(high)),
             "STRANDLINE_EVENT_SOCKET": str(events),
             # Every source is one here, and each answer is to be paid for.
-            "STRANDLINE_SIP_REPLIES_PER_SECOND": "100000",
-            "STRANDLINE_SIP_REPLIES_PER_SECOND_TOTAL": "1000000",
+            "STRANDLINE_REPLIES_PER_SECOND": "100000",
+            "STRANDLINE_REPLIES_PER_SECOND_TOTAL": "1000000",
         }
         start = [sys.executable, "-I", "-S", "-c", HAND_OVER, ",".join(map(str, high))]
         with log.open("a") as said:

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.table import Table
+from strandline.event import feeds as definitions
 
 from strandline_cli import paths
 from strandline_cli.demo.network import Network
 from strandline_cli.errors import StepFailed
 from strandline_cli.progress import spent
 
-FEEDS = paths.ROOT / "files" / "strandline" / "protocols" / "feeds.yml"
+PACKAGE = paths.ROOT / "files" / "strandline"
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Feed:
     events: int
 
 
-def feeds(www: Path, catalogue: Path = FEEDS) -> list[Feed]:
-    """Return every feed of the catalogue with what the website's feeds.json says of it; zeros when unpublished."""
-    wanted = yaml.safe_load(catalogue.read_text())["feeds"]
+def feeds(www: Path, package: Path = PACKAGE) -> list[Feed]:
+    """Return every feed of the protocols with what the website's feeds.json says of it; zeros when unpublished."""
+    wanted = definitions.collect(package)["feeds"]
     try:
         entries: list[dict[str, Any]] = json.loads((www / "feeds.json").read_text())["feeds"]
         published = {entry["category"]: entry for entry in entries}

@@ -14,7 +14,7 @@ PLAYBOOK = paths.SHARED / "patterndb.yml"
 def run(step: Step) -> None:
     """Render the rules as the collector's role does and test them in a container. Raises StepFailed."""
     RENDERED.parent.mkdir(parents=True, exist_ok=True)
-    step.say("render the rules from files/strandline/protocols/events.yml")
+    step.say("render the rules from files/strandline/protocols/*/events.yml")
     play(step, PLAYBOOK, ["localhost,"], [f"--extra-vars=patterndb_file={RENDERED}"])
     image = derived.ensure(step, "pdbtool", derived.PDBTOOL, base.ensure(step))
     step.say("pdbtool test")

@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from ansible.errors import AnsibleFilterError
+from strandline.event import catalogue as catalogue_files
 from strandline.event import line as writer
+from strandline.event import patterndb, tables
+from strandline.event.catalogue import CatalogueError, Event, read
+from strandline.event.patterndb import examples
 
 from filter_plugins import event_catalogue
-from filter_plugins.event_catalogue import CatalogueError, Event, examples, read
 
 ROOT = Path(__file__).resolve().parents[2]
-CATALOGUE: dict[str, Any] = yaml.safe_load((ROOT / "files" / "strandline" / "protocols" / "events.yml").read_text())
+CATALOGUE: dict[str, Any] = catalogue_files.load()
 EVENTS = read(CATALOGUE)
 
 by_name = pytest.mark.parametrize("event", EVENTS, ids=[event.name for event in EVENTS])
@@ -47,7 +49,7 @@ def pcre(event: Event) -> re.Pattern[str]:
         # Possessive quantifiers change the time that a match takes, not the match.
         return f"(?P<{name}>{re.sub(r'(?<=[*+?}])[+]', '', expression)})"
 
-    parts = re.split(r"(@(?:IPvANY|PCRE):[^:@]+(?::(?:[^@]|@@)*)?@)", event_catalogue.pattern(event))
+    parts = re.split(r"(@(?:IPvANY|PCRE):[^:@]+(?::(?:[^@]|@@)*)?@)", patterndb.pattern(event))
     parser = re.compile(r"@(?P<kind>IPvANY|PCRE):\.ev\.(?P<name>[a-z0-9_]+)(?::(?P<expression>(?:[^@]|@@)*))?@")
     return re.compile(
         "".join(parser.sub(group, part) if index % 2 else re.escape(part) for index, part in enumerate(parts))
@@ -63,7 +65,7 @@ def line(event: Event, value: bytes) -> str:
 
 def test_docs_are_up_to_date() -> None:
     """docs/events.md says what the catalogue says: run files/strandline/event/render.py."""
-    assert (ROOT / "docs" / "events.md").read_text() == event_catalogue.event_tables(CATALOGUE)
+    assert (ROOT / "docs" / "events.md").read_text() == tables.event_tables(CATALOGUE)
 
 
 def test_render_writes_the_rules(tmp_path: Path) -> None:
@@ -78,7 +80,7 @@ def test_render_writes_the_rules(tmp_path: Path) -> None:
 
 def test_there_is_one_rule_for_each_event() -> None:
     """Rules by their event's name, ids all different, each with examples."""
-    root = ET.fromstring(event_catalogue.patterndb(CATALOGUE))  # noqa: S314 - our own
+    root = ET.fromstring(patterndb.patterndb(CATALOGUE))  # noqa: S314 - our own
     rules = root.findall(".//rule")
     assert sorted(rule.findtext("values/value") or "" for rule in rules) == sorted(CATALOGUE["events"])
     assert len({rule.get("id") for rule in rules}) == len(rules)
@@ -167,8 +169,12 @@ def test_addresses_are_written_as_listeners_write_them() -> None:
 
 def test_listeners_are_all_or_those_named() -> None:
     catalogue = {"listeners": {"ssh": {"unit": "a", "ports": [{"port": 22}]}, "sensor": {"ports": []}}}
-    assert [each["name"] for each in event_catalogue.catalogue_listeners(catalogue)] == ["ssh"]
-    assert [each["name"] for each in event_catalogue.catalogue_listeners(catalogue, ["ssh"])] == ["ssh"]
+    assert [each["name"] for each in event_catalogue.FilterModule().filters()["catalogue_listeners"](catalogue)] == [
+        "ssh"
+    ]
+    assert [
+        each["name"] for each in event_catalogue.FilterModule().filters()["catalogue_listeners"](catalogue, ["ssh"])
+    ] == ["ssh"]
     for name in ("sensor", "smtp"):
         with pytest.raises(AnsibleFilterError, match=f"'{name}' is no listener; there are ssh"):
-            event_catalogue.catalogue_listeners(catalogue, [name])
+            event_catalogue.FilterModule().filters()["catalogue_listeners"](catalogue, [name])

@@ -16,9 +16,12 @@ from strandline_cli.errors import StepFailed
 @pytest.fixture
 def catalogue(tmp_path: Path) -> Path:
     """Define two feeds."""
-    path = tmp_path / "feeds.yml"
-    path.write_text(yaml.safe_dump({"feeds": {"sshclient": {}, "dnsrd": {}}}, sort_keys=False))
-    return path
+    for event, category in (("dns.query", "dnsrd"), ("ssh.client", "sshclient")):
+        folder = tmp_path / "protocols" / event.partition(".")[0]
+        folder.mkdir(parents=True)
+        entry = {"event": event, "title": "T", "description": "D"}
+        (folder / "feeds.yml").write_text(yaml.safe_dump({"feeds": {category: entry}}))
+    return tmp_path
 
 
 def publish(www: Path, *entries: dict[str, object]) -> Path:
@@ -34,7 +37,7 @@ def test_each_feed_of_the_catalogue_has_its_line(tmp_path: Path, catalogue: Path
         {"category": "sshclient", "addresses": 3, "addresses_ipv6": 1, "events": 40},
         {"category": "dnsrd", "status": "none"},
     )
-    assert summary.feeds(www, catalogue) == [Feed("sshclient", 4, 40), Feed("dnsrd", 0, 0)]
+    assert summary.feeds(www, catalogue) == [Feed("dnsrd", 0, 0), Feed("sshclient", 4, 40)]
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"feeds": 1}'])

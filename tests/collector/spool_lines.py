@@ -15,7 +15,7 @@ MIX = (("ssh.client", 30), ("ssh.password", 30), ("dns.query", 20), ("sip.reques
 
 
 def quoted(raw: bytes, cap: int = 256) -> str:
-    """Return a value as the listeners write it (the grammar stands in files/strandline/protocols/events.yml)."""
+    """Return a value as the listeners write it (the grammar stands in files/strandline/protocols/*/events.yml)."""
     kept = "".join(chr(b) if 0x20 <= b <= 0x7E and b not in b'"\\' else f"\\x{b:02x}" for b in raw[:cap])
     return f'"{kept}"' + (f"/{len(raw)}" if len(raw) > cap else "")
 

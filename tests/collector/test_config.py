@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from strandline.collector import config, loader
 from strandline.collector.config import ConfigError
+from strandline.event import catalogue as catalogue_files
 
 GOOD = {"collector": "c1", "database": "dbname=strandline"}
 
@@ -40,7 +41,7 @@ def test_a_wrong_file_is_named_with_field_and_remedy(document: object, message: 
 
 def test_the_command_checks_its_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "loader.yml"
-    feeds = Path(__file__).parents[2] / "files" / "strandline" / "protocols" / "feeds.yml"
+    feeds = catalogue_files.PACKAGE / "protocols" / "ssh" / "feeds.yml"
     assert loader.main(["--check", "--config", str(path)]) == 2
     path.write_text("collector: [")
     assert loader.main(["--check", "--config", str(path)]) == 2

@@ -19,7 +19,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strandline.event import line
-from strandline.sensor.forwarding import heartbeat
 
 COMMON = Path(__file__).parents[2] / "files" / "native" / "common"
 CC = shutil.which("cc")
@@ -27,7 +26,7 @@ LINE_MAX = 7000
 DATAGRAM_MAX = LINE_MAX + 128
 CAP = 256
 
-# The grammar of files/strandline/protocols/events.yml, written down once more and independently of the writer.
+# The grammar of files/strandline/protocols/*/events.yml, written down once more and independently of the writer.
 TOKEN = rb"[A-Za-z0-9_.:+/=-]+"
 VALUE = rb'"(?:[ !#-\[\]-~]|\\x[0-9a-f]{2})*"(?:/[0-9]+)?'
 COMMON_FIELDS = rb"event=TOKEN saddr=TOKEN sport=(?:[0-9]+|-) daddr=TOKEN dport=(?:[0-9]+|-) proto=(?:tcp|udp)"
@@ -162,13 +161,12 @@ def test_an_unknown_address_is_a_dash(library: ctypes.CDLL) -> None:
     ],
 )
 def test_tokens(library: ctypes.CDLL, begin: Begin, token: bytes | None, written: bytes) -> None:
-    """One rule, in the C listeners, the Python listeners and the heartbeat."""
+    """One rule, in the C listeners and in Python."""
     event = begin()
     library.strandline_event_token(ctypes.byref(event), b"valid", token)
     assert event.text.endswith(b" valid=" + written)
     text = (token or b"").decode("utf-8", "surrogateescape")
     assert line.token(text) == written.decode()
-    assert heartbeat.token(text) == written.decode()
 
 
 @given(text=st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
@@ -178,7 +176,7 @@ def test_any_token_is_written_alike(library: ctypes.CDLL, begin: Begin, text: st
     event = begin()
     library.strandline_event_token(ctypes.byref(event), b"valid", text.encode())
     written = event.text.rpartition(b" valid=")[2].decode()
-    assert line.token(text) == heartbeat.token(text) == written
+    assert line.token(text) == written
 
 
 def test_numbers(library: ctypes.CDLL, begin: Begin) -> None:

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from strandline.event import catalogue as catalogue_files
 from strandline_fleet import canary
 from strandline_fleet.canary import Sent
 from strandline_fleet.probes import Probe
 
 ROOT = Path(__file__).resolve().parents[2]
-CATALOGUE = yaml.safe_load((ROOT / "files" / "strandline" / "protocols" / "events.yml").read_text())
+CATALOGUE = catalogue_files.load()
 HERE = "127.0.0.1"
 CLOSED = "127.83.17.2"  # an address of this machine on which nothing listens
 

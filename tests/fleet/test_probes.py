@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from strandline.event import catalogue as catalogue_files
+from strandline.protocols import client
 from strandline.protocols.sip import message
 from strandline.protocols.vnc.session import negotiated
 from strandline_fleet import probes
 from strandline_fleet.probes import Probe
 
 ROOT = Path(__file__).resolve().parents[2]
-CATALOGUE = yaml.safe_load((ROOT / "files" / "strandline" / "protocols" / "events.yml").read_text())
+CATALOGUE = catalogue_files.load()
 LISTENERS = {name: entry for name, entry in CATALOGUE["listeners"].items() if entry["ports"]}
 EVENTS = CATALOGUE["events"]
 
@@ -60,7 +61,7 @@ def test_the_mark_is_in_a_value_that_the_catalogue_has(listener: str) -> None:
 
 @pytest.mark.parametrize("listener", list(LISTENERS))
 def test_marks_differ_and_are_safe_in_sql(listener: str) -> None:
-    made = {probes.mark(listener) for _ in range(50)}
+    made = {client.mark(listener) for _ in range(50)}
     assert len(made) > 45
     assert all(probes.MARK.fullmatch(mark) for mark in made)
 
@@ -91,7 +92,7 @@ def test_vnc_says_a_version_that_no_client_has() -> None:
     payload = probe("vnc").payload
     assert payload == b"RFB 123.456\n"
     assert negotiated(payload) == "3.8"
-    assert int(probes.mark("vnc")) >= 100_000
+    assert int(client.mark("vnc")) >= 100_000
 
 
 def test_a_row_is_found_by_sensor_address_transport_and_mark() -> None:

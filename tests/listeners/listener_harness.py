@@ -7,16 +7,13 @@ import socket
 import threading
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
-import yaml
+from strandline.event import catalogue as catalogue_files
 from strandline.event.line import LINE_MAX, Event, Flow, render
 from strandline.sensor.listener.daemon import Daemon
 
-CATALOGUE: dict[str, Any] = yaml.safe_load(
-    (Path(__file__).parents[2] / "files" / "strandline" / "protocols" / "events.yml").read_text(encoding="utf-8")
-)
+CATALOGUE: dict[str, Any] = catalogue_files.load()
 
 TOKEN = r"[A-Za-z0-9_.:+/=-]+"
 VALUE = r'"(?:[ !#-\[\]-~]|\\x[0-9a-f]{2})*"(?:/[0-9]+)?'
@@ -32,7 +29,11 @@ def grammar(name: str) -> re.Pattern[str]:
     return re.compile(" ".join(fields))
 
 
-GRAMMAR = {name: grammar(name) for name, event in CATALOGUE["events"].items() if event["listener"] in ("sip", "vnc")}
+GRAMMAR = {
+    name: grammar(name)
+    for name, event in CATALOGUE["events"].items()
+    if CATALOGUE["listeners"][event["listener"]]["python"]
+}
 
 
 class Record:

@@ -8,7 +8,7 @@ from strandline.event.line import Flow
 from strandline.protocols.vnc.session import Session
 from strandline.sensor.listener.limits import Deadlines, TokenBuckets
 from strandline.sensor.listener.notices import INTERVAL, Notices
-from strandline.sensor.listener.server import Connection
+from strandline.sensor.listener.streams import Connection
 
 
 def connection(sock: socket.socket) -> Connection:

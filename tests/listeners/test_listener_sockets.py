@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from strandline.sensor.listener.daemon import Daemon, SettingError
+from strandline.sensor.listener.daemon import Daemon
+from strandline.sensor.listener.session import SettingError
 from strandline.sensor.listener.sockets import DatagramPort, listen_sockets, plain_address, source_prefix
 
 PACKAGE = Path(__file__).parents[2] / "files" / "strandline"

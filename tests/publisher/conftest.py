@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from publisher_fakes import AS_TABLE, END, ROOT, FakeSource, row
+from publisher_fakes import AS_TABLE, END, ROOT, FakeSource, every_feed, row
 from strandline.publisher import addresses, config, window
 
 
@@ -36,7 +36,7 @@ def settings(tmp_path: Path) -> config.Config:
             licence="CC BY 4.0, https://creativecommons.org/licenses/by/4.0/",
             removal="Write to feeds@example.net.",
         ),
-        feeds=config.load_feeds(ROOT / "files/strandline/protocols/feeds.yml"),
+        feeds=config.load_feeds(every_feed(tmp_path)),
         webroot=tmp_path / "www",
         state=tmp_path / "state",
         asn_table=table,

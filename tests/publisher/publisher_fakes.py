@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import yaml
+from strandline.event import feeds
 from strandline.publisher import window
 from strandline.publisher.source import Condition, Take
 
@@ -72,3 +74,10 @@ class FakeSource:
 def row(address: str, *, seen: datetime = END - timedelta(hours=1), events: int = 1, verified: int = 1) -> Row:
     first, last = (f"{moment:%Y-%m-%d %H:%M:%S}" for moment in (seen - timedelta(minutes=5), seen))
     return (address, first, last, events, verified)
+
+
+def every_feed(folder: Path) -> Path:
+    """A file with the feeds of all protocols, as the role writes it."""
+    path = folder / "feeds.yml"
+    path.write_text(yaml.safe_dump(feeds.collect(ROOT / "files" / "strandline"), sort_keys=False), encoding="utf-8")
+    return path

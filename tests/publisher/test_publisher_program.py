@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from publisher_fakes import ROOT, FakeSource, row
+from publisher_fakes import ROOT, FakeSource, every_feed, row
+from strandline.collector import loader as load_events
+from strandline.event import feeds
 from strandline.publisher import __main__ as program
 from strandline.publisher import config, mirror
 from strandline.publisher.errors import ConfigurationError, SourceUnavailableError
@@ -23,7 +25,7 @@ def values(tmp_path: Path) -> dict[str, object]:
             "name": "Test", "tagline": "a test", "contact": "feeds@example.net", "url": "https://example.net/",
             "licence": "CC BY 4.0", "removal": "Write.",
         },
-        "feeds": str(ROOT / "files/strandline/protocols/feeds.yml"),
+        "feeds": str(every_feed(tmp_path)),
         "asn_table": str(ROOT / "files/demo/asn.tsv"),
         "webroot": str(tmp_path / "www"),
         "state": str(tmp_path / "state"),
@@ -63,7 +65,7 @@ def test_check(file: Path) -> None:
 def test_check_file(tmp_path: Path) -> None:
     """The role asks before it puts a file in place."""
     good = {
-        "feeds": "files/strandline/protocols/feeds.yml", "asn-table": "files/demo/asn.tsv",
+        "feeds": str(every_feed(tmp_path)), "asn-table": "files/demo/asn.tsv",
         "never-publish": "files/strandline/publisher/never-publish.txt",
     }  # fmt: skip
     bad = tmp_path / "bad"
@@ -125,14 +127,14 @@ def test_wrong_settings(values: dict[str, object], tmp_path: Path, key: str, val
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("feeds: {}", "defines no feed"),
-        ("feeds: {Bad-Name: {title: a, description: b}}", "can't be a category"),
-        ("feeds: {index: {title: a, description: b}}", "can't be a category"),
-        ("feeds: {../x: {title: a, description: b}}", "can't be a category"),
-        ("feeds: {ok: {title: a}}", "feeds ok description: is missing"),
-        ("feeds: {ok: {title: a, description: b, columns: seven}}", "'seven' is unknown"),
-        ("feeds: [", "is not YAML"),
-        ("- a", "is not a mapping"),
+        ("feeds: {}", "put the feeds under the key"),
+        ("feeds: {Bad-Name: {event: a.b, title: a, description: b}}", "name it with small letters"),
+        ("feeds: {index: {event: a.b, title: a, description: b}}", "give the feed another one"),
+        ("feeds: {../x: {event: a.b, title: a, description: b}}", "name it with small letters"),
+        ("feeds: {ok: {event: a.b, title: a}}", "feed 'ok': field description is missing"),
+        ("feeds: {ok: {title: a, description: b, event: a.b, columns: seven}}", "columns is 'seven'; write first_seen"),
+        ("feeds: [", "not YAML"),
+        ("- a", "put the feeds under the key"),
     ],
 )
 def test_wrong_feeds(tmp_path: Path, text: str, words: str) -> None:
@@ -143,10 +145,16 @@ def test_wrong_feeds(tmp_path: Path, text: str, words: str) -> None:
     assert words in str(caught.value)
 
 
-def test_a_feed_with_the_first_seen_column(tmp_path: Path) -> None:
+@pytest.mark.parametrize("category", ["proto41", "proto_41"])
+def test_loader_and_publisher_take_a_feed_with_the_first_seen_column(tmp_path: Path, category: str) -> None:
     path = tmp_path / "feeds.yml"
-    path.write_text("feeds: {proto41: {title: a, description: b, columns: first_seen}}", encoding="utf-8")
-    assert config.load_feeds(path) == (config.Feed("proto41", "a", "b", first_seen=True),)
+    entry = "{event: tunnel.packet, title: a, description: b, columns: first_seen}"
+    path.write_text(f"feeds: {{{category}: {entry}}}", encoding="utf-8")
+    assert config.load_feeds(path) == (config.Feed(category, "a", "b", first_seen=True),)
+    loader = tmp_path / "loader.yml"
+    loader.write_text(f"{{collector: c, database: d, feeds: {path}}}", encoding="utf-8")
+    assert load_events.main(["--check", "--config", str(loader)]) == 0
+    assert feeds.load(path).categories("tunnel.packet", {}, "tcp", 0, False) == [category]
 
 
 MIRROR = {

@@ -32,13 +32,9 @@ VARIABLES: dict[str, Any] = {
     "listener_ssh_max_connections": 20,
     "listener_ssh_ports": [22],
     "publisher_database": {"address": "192.0.2.2"},
-    "__listener_python_daemon": {
-        "protocol": "vnc",
-        "title": "VNC",
-        "environment": {},
-        "memory_max": "64M",
-        "connections": 8,
-    },
+    "__listener_python_listener": {"name": "vnc", "title": "VNC"},
+    "__listener_python_unit": "strandline-vnc",
+    "__listener_python_wanted": {"memory_max": "64M", "connections": 8},
     **{
         name: "64M"
         for name in (

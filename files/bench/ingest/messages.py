@@ -24,7 +24,7 @@ KINDS = {"ssh.client": 22, "ssh.password": 45, "dns.query": 14, "sip.request": 1
 
 
 def event(kind: str, source: str, own: str, rng: random.Random) -> tuple[str, str]:
-    """The program and the text of one event (files/strandline/protocols/events.yml)."""
+    """The program and the text of one event (files/strandline/protocols/*/events.yml)."""
     sport = rng.randrange(1024, 65536)
     if kind == "ssh.client":
         head = f"event={kind} saddr={source} sport={sport} daddr={own} dport=22 proto=tcp"

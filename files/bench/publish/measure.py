@@ -160,6 +160,7 @@ def configuration(top: Path, database: Database) -> dict[str, Any]:
         (top / name).mkdir()
     feeds = {
         name: {
+            "event": f"bench.{name}",
             "title": name,
             "description": f"Addresses of {name}.",
             "columns": "first_seen" if name == "proto41" else "standard",

@@ -33,9 +33,10 @@ from strandline.collector.config import Config
 from strandline.collector.database import Busy, Database, Outpaced
 from strandline.collector.lines import decode, iso
 from strandline.collector.spool import HOURLY, Chunk, Position, Spool
-from strandline.collector.status import Counters, Status, notify
+from strandline.collector.status import Counters, Status
 from strandline.event import feeds as catalogue
 from strandline.event.feeds import Feeds
+from strandline.shared.service import notify
 
 log = logging.getLogger("strandline.collector.loader")
 

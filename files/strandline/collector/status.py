@@ -1,33 +1,18 @@
-"""Tell the world how the loader is: a status file for people and monitoring, sd_notify for systemd."""
+"""Tell the world how the loader is: a status file for people and monitoring, and systemd."""
 
 from __future__ import annotations
 
-import json
 import logging
-import os
-import socket
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from strandline.shared import documents
+from strandline.shared.service import notify
+
 log = logging.getLogger(__name__)
 
 WRITE_SECONDS = 2.0
-
-
-def notify(message: str) -> None:
-    """Send one message to systemd (sd_notify(3)); do nothing when it did not start us."""
-    path = os.environ.get("NOTIFY_SOCKET")
-    if not path:
-        return
-    if path.startswith("@"):
-        path = "\0" + path[1:]
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as client:
-            client.settimeout(2)
-            client.sendto(message.encode(), path)
-    except OSError as error:
-        log.warning("cannot notify systemd: %s", error)
 
 
 @dataclass(slots=True)
@@ -65,10 +50,8 @@ class Status:
         self._written = time.monotonic()
         counters = self.counters
         document = {"time": time.time(), "started": self._started, **asdict(counters)}
-        new = self.path.with_name(self.path.name + ".new")
         try:
-            new.write_text(json.dumps(document) + "\n", encoding="utf-8")
-            new.replace(self.path)
+            documents.write(self.path, document, sync=False)  # it says what was so two seconds ago
         except OSError as error:
             log.warning("cannot write %s: %s", self.path, error)
         notify(

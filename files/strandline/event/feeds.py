@@ -1,4 +1,6 @@
-"""Read files/strandline/protocols/feeds.yml: which events count for which category.
+"""Read feeds.yml: which events count for which category, and how its feed is written. Loader and publisher read it so.
+
+On the controller each protocol has its own (protocols/*/feeds.yml); hosts get all of them as one file.
 
 Each entry names one event and, optionally, the values some of its fields must have. The rules are compiled once, so
 that categorising an event costs a dictionary look-up and a few comparisons.
@@ -15,10 +17,14 @@ from typing import Any
 
 import yaml
 
-CATEGORY = re.compile(r"[a-z][a-z0-9_]{0,62}")
+CATEGORY = re.compile(r"[a-z][a-z0-9_]{0,31}")
+# Names of the website's own files, which a feed's files must not replace.
+RESERVED = frozenset({"index", "feeds", "robots", "style", "minisign", "current", "generations", "signals"})
 EVENT = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 FIELD = re.compile(r"[a-z][a-z0-9_]{0,62}")
-KNOWN_KEYS = frozenset({"event", "where", "where_fold", "title", "description"})
+KNOWN_KEYS = frozenset({"event", "where", "where_fold", "title", "description", "columns"})
+LAYOUTS = ("standard", "first_seen")
+"""What `columns` may say: with first_seen each line has the time of the first sighting before that of the last."""
 # Columns of the event table that a rule may name besides the event's own fields.
 COLUMNS = ("proto", "dport", "verified")
 
@@ -48,6 +54,10 @@ class Rule:
     event: str
     conditions: tuple[Condition, ...]
     fold: bool
+    title: str = ""
+    description: str = ""
+    first_seen: bool = False
+    """Whether the feed's text file has a column for it."""
 
     def matches(self, data: Mapping[str, str]) -> bool:
         """Tell whether an event with these fields, as in the database or still in quotes, counts for the category."""
@@ -126,7 +136,9 @@ def _rule(source: str, category: object, entry: object) -> Rule:
     """Check one entry and return its rule."""
     where = f"{source}: feed {category!r}"
     if not isinstance(category, str) or not CATEGORY.fullmatch(category):
-        raise FeedError(f"{where}: name it with small letters, digits and _, a letter first")
+        raise FeedError(f"{where}: name it with small letters, digits and _, a letter first, at most 32 characters")
+    if category in RESERVED:
+        raise FeedError(f"{where}: the website has a file of that name; give the feed another one")
     if not isinstance(entry, dict):
         raise FeedError(f"{where}: give it the fields event, title and description")
     unknown = sorted(str(key) for key in set(entry) - KNOWN_KEYS)
@@ -140,19 +152,28 @@ def _rule(source: str, category: object, entry: object) -> Rule:
     fold = entry.get("where_fold", False)
     if not isinstance(fold, bool):
         raise FeedError(f"{where}: where_fold must be true or false")
-    conditions = entry.get("where", {})
-    if not isinstance(conditions, dict):
+    conditions = _conditions(where, entry.get("where", {}), fold)
+    columns = entry.get("columns", "standard")
+    if columns not in LAYOUTS:
+        raise FeedError(f"{where}: columns is {columns!r}; write first_seen, or leave it out")
+    title, description = (" ".join(entry[key].split()) for key in ("title", "description"))
+    return Rule(category, entry["event"], conditions, fold, title, description, columns == "first_seen")
+
+
+def _conditions(where: str, wanted: object, fold: bool) -> tuple[Condition, ...]:
+    """Check the fields of `where` and return their conditions."""
+    if not isinstance(wanted, dict):
         raise FeedError(f"{where}: where must be fields with values, like {{method: OPTIONS}}")
     compiled = []
-    for name, wanted in conditions.items():
+    for name, given in wanted.items():
         if not isinstance(name, str) or not FIELD.fullmatch(name):
             raise FeedError(f"{where}: where names {name!r}, which is not a field's name")
-        values = wanted if isinstance(wanted, list) else [wanted]
+        values = given if isinstance(given, list) else [given]
         if not values:
             raise FeedError(f"{where}: where.{name} lists no value; give one, or leave the field out")
         texts = [_text(f"{where}: where.{name}", value) for value in values]
         compiled.append(Condition(name, frozenset(text.lower() if fold else text for text in texts)))
-    return Rule(category, entry["event"], tuple(compiled), fold)
+    return tuple(compiled)
 
 
 def parse(document: Any, source: str) -> Feeds:
@@ -162,15 +183,34 @@ def parse(document: Any, source: str) -> Feeds:
     return Feeds(tuple(_rule(source, category, entry) for category, entry in document["feeds"].items()))
 
 
-def load(path: Path) -> Feeds:
-    """Read and compile a file; raise FeedError when it is missing, no YAML, or wrong."""
+def _read(path: Path) -> Any:
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise FeedError(f"{path}: {error.strerror}") from error
+        raise FeedError(f"{path}: can't be read ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise FeedError(f"{path}: not YAML: {error}") from error
-    return parse(document, str(path))
+
+
+def load(path: Path) -> Feeds:
+    """Read and compile a file; raise FeedError when it is missing, no YAML, or wrong."""
+    return parse(_read(path), str(path))
+
+
+def collect(package: Path) -> dict[str, Any]:
+    """The document that a host gets: the feeds of all protocols' folders of the package. Raises FeedError."""
+    found: dict[str, Any] = {}
+    for file in sorted((package / "protocols").glob("*/feeds.yml")):
+        document = _read(file)
+        for rule in parse(document, str(file)).rules:
+            if rule.category in found:
+                raise FeedError(
+                    f"{file}: feed {rule.category!r}: another protocol has a feed of that name; take another"
+                )
+            if not rule.event.startswith(f"{file.parent.name}."):
+                raise FeedError(f"{file}: feed {rule.category!r}: event {rule.event!r} is not of this protocol")
+            found[rule.category] = document["feeds"][rule.category]
+    return {"feeds": found}
 
 
 def main() -> int:

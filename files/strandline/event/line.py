@@ -1,4 +1,4 @@
-"""One line per event: the grammar that files/strandline/protocols/events.yml describes.
+"""One line per event: the grammar that files/strandline/protocols/*/events.yml describes.
 
 The trusted fields come first and bare, what the other side chose comes last and in double quotes.
 """

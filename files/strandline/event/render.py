@@ -6,27 +6,29 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import yaml
-
 ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT))
+sys.path[0] = str(ROOT / "files")
 
-from filter_plugins import event_catalogue  # noqa: E402 - found by the line above
+from strandline.event import catalogue, patterndb, tables  # noqa: E402 - found by the line above
 
 
 def main(arguments: list[str]) -> int:
-    """Render; 2 for a wrong call."""
-    catalogue = yaml.safe_load((ROOT / "files" / "strandline" / "protocols" / "events.yml").read_text(encoding="utf-8"))
-    match arguments:
-        case []:
-            (ROOT / "docs" / "events.md").write_text(event_catalogue.event_tables(catalogue), encoding="utf-8")
-        case ["patterndb"]:
-            sys.stdout.write(event_catalogue.patterndb(catalogue))
-        case ["patterndb", file]:
-            Path(file).write_text(event_catalogue.patterndb(catalogue), encoding="utf-8")
-        case _:
-            print(__doc__, file=sys.stderr)
-            return 2
+    """Render; 1 for a catalogue that is wrong, 2 for a wrong call."""
+    try:
+        known = catalogue.load()
+        match arguments:
+            case []:
+                (ROOT / "docs" / "events.md").write_text(tables.event_tables(known), encoding="utf-8")
+            case ["patterndb"]:
+                sys.stdout.write(patterndb.patterndb(known))
+            case ["patterndb", file]:
+                Path(file).write_text(patterndb.patterndb(known), encoding="utf-8")
+            case _:
+                print(__doc__, file=sys.stderr)
+                return 2
+    except catalogue.CatalogueError as error:
+        print(error, file=sys.stderr)
+        return 1
     return 0
 
 

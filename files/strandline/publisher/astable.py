@@ -14,7 +14,6 @@ import heapq
 import io
 import json
 import logging
-import os
 import sys
 import zlib
 from array import array
@@ -26,6 +25,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from ..shared import documents
 from .addresses import packed
 from .errors import ConfigurationError
 from .names import ascii_name, printable
@@ -218,18 +218,14 @@ class AsTable:
 
     def _write(self, path: Path, about: dict[str, object]) -> None:
         """Keep what came of the text. Raises OSError."""
-        aside = path.with_suffix(".new")
         counts = [len(family.starts) for family in self._families.values()]
         heading = {**about, "counts": counts, "overlaps": self.overlaps, "byteorder": sys.byteorder}
-        with aside.open("wb") as file:
+        with documents.replacing(path) as file:
             file.write(_CACHE_MAGIC)
             for part in (heading, self._systems):
                 file.write(json.dumps(part).encode() + b"\n")
             for family in self._families.values():
                 family.write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
 
     @classmethod
     def _read(cls, path: Path) -> tuple[AsTable, dict[str, object]]:

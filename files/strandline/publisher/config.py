@@ -11,6 +11,7 @@ from typing import cast
 
 import yaml
 
+from ..event import feeds
 from . import addresses
 from .errors import ConfigurationError
 from .limits import POLICIES, Guard
@@ -20,9 +21,6 @@ from .mirror import Mirror
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _DIRECTORY = re.compile(r"/[A-Za-z0-9_./-]{0,200}")
 _HOST_KEY = re.compile(r"[a-z0-9@.-]+ [A-Za-z0-9+/]+=*")
-_CATEGORY = re.compile(r"[a-z][a-z0-9]{0,31}")
-# Names of the site's own files, which a feed's files must not replace.
-_RESERVED = frozenset({"index", "feeds", "robots", "style", "minisign", "current", "generations", "signals"})
 
 
 @dataclass(frozen=True)
@@ -163,22 +161,13 @@ def _read_yaml(path: Path) -> _Section:
 
 
 def load_feeds(path: Path) -> tuple[Feed, ...]:
-    """Return the feeds in the file's order. Raises ConfigurationError."""
-    feeds = []
-    entries = _read_yaml(path).section("feeds")
-    for category in entries:
-        entry = entries.section(category)
-        if not _CATEGORY.fullmatch(category) or category in _RESERVED:
-            raise ConfigurationError(
-                entry.where, "can't be a category", "Use up to 32 small letters and digits, but no name of a site file"
-            )
-        columns = entry.text("columns", "standard")
-        if columns not in ("standard", "first_seen"):
-            raise ConfigurationError(f"{entry.where} columns", f"{columns!r} is unknown", "Write first_seen or nothing")
-        feeds.append(Feed(category, entry.text("title"), entry.text("description"), columns == "first_seen"))
-    if not feeds:
-        raise ConfigurationError(entries.where, "defines no feed", "Add an entry")
-    return tuple(feeds)
+    """Return the feeds in the file's order, read as the loader reads them. Raises ConfigurationError."""
+    try:
+        rules = feeds.load(path).rules
+    except feeds.FeedError as error:
+        where, _, problem = str(error).partition(": ")
+        raise ConfigurationError(where, problem, "See docs/feeds.md") from error
+    return tuple(Feed(rule.category, rule.title, rule.description, rule.first_seen) for rule in rules)
 
 
 def load(path: Path) -> Config:

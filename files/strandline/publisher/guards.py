@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 
-from . import store
+from ..shared import documents
 from .errors import RefusedError
 from .limits import Guard
 from .source import Condition
@@ -112,4 +112,4 @@ class History:
         for category, count in counts.items():
             hours = {**self._hours.get(category, {}), hour: count}
             self._hours[category] = dict(sorted(hours.items())[-_REMEMBERED:])
-        store.write_aside(self._path, json.dumps(self._hours).encode())
+        documents.write(self._path, self._hours)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..shared import documents
 from . import store
 
 _LOG = logging.getLogger(__name__)
@@ -48,7 +49,8 @@ def push(mirror: Mirror, webroot: Path, *, key: Path, state: Path) -> str:
     Returns what went wrong as a sentence for the operator, or nothing. The mirror then is as it was or as it shall be.
     """
     known_hosts = state / f"mirror-{mirror.name}.known_hosts"
-    store.write_aside(known_hosts, f"{mirror.name} {mirror.host_key}\n".encode("ascii"))
+    with documents.replacing(known_hosts) as file:
+        file.write(f"{mirror.name} {mirror.host_key}\n".encode("ascii"))
     shell = _ssh(mirror, key, known_hosts)
     host = f"[{mirror.address}]" if ":" in mirror.address else mirror.address
     target = f"{mirror.user}@{host}:{mirror.directory.rstrip('/')}/"

@@ -249,16 +249,6 @@ def lock(path: Path, *, timeout: float) -> Iterator[None]:
         yield
 
 
-def write_aside(path: Path, content: bytes) -> None:
-    """Replace a file of the program's own by a complete one. Raises OSError."""
-    aside = path.with_name(f".{path.name}.new")
-    with aside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.rename(aside, path)
-
-
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -24,6 +24,7 @@ import yaml
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import ValidationError
 from referencing import Registry, Resource
+from strandline.event import catalogue as catalogue_files
 
 from strandline_fleet.arithmetic import PERIODS_PER_YEAR
 from strandline_fleet.inventory.countries import CONTINENT_OF, CONTINENTS
@@ -85,9 +86,7 @@ def role_variables() -> dict[str, Any]:
 
 def generated() -> dict[str, Any]:
     """The schema whose facts stand elsewhere."""
-    catalogue = yaml.safe_load(
-        (ROOT / "files" / "strandline" / "protocols" / "events.yml").read_text(encoding="utf-8")
-    )["listeners"]
+    catalogue = catalogue_files.load()["listeners"]
     listeners = [name for name, entry in catalogue.items() if entry["ports"]]
     playbooks = yaml.safe_load((ROOT / "playbooks" / "group_vars" / "all.yml").read_text(encoding="utf-8"))
     own = {*OWN_PORTS, playbooks["fleet_events_port"]}

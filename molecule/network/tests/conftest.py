@@ -8,9 +8,10 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
-import yaml
 from containers import poll
 from machines import ROOT, Inventory, Machine, load_inventory
+from strandline.event import catalogue as catalogue_files
+from strandline.event import feeds as feed_files
 
 sys.path.insert(0, str(ROOT / "files" / "demo" / "scanner"))
 
@@ -48,18 +49,15 @@ def inventory() -> Inventory:
 
 @pytest.fixture(scope="session")
 def catalogue() -> dict[str, Any]:
-    """files/strandline/protocols/events.yml."""
-    loaded: dict[str, Any] = yaml.safe_load((ROOT / "files" / "strandline" / "protocols" / "events.yml").read_text())
-    return loaded
+    """The catalogue of listeners and events."""
+    return catalogue_files.load()
 
 
 @pytest.fixture(scope="session")
 def feeds() -> dict[str, Any]:
-    """The entries of files/strandline/protocols/feeds.yml by category."""
-    loaded: dict[str, Any] = yaml.safe_load((ROOT / "files" / "strandline" / "protocols" / "feeds.yml").read_text())[
-        "feeds"
-    ]
-    return loaded
+    """The definitions of all feeds by category."""
+    found: dict[str, Any] = feed_files.collect(catalogue_files.PACKAGE)["feeds"]
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -10,12 +10,12 @@ import re
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import expect
+from . import expect, wire
 
 HERE = Path(__file__).resolve().parent.parent
 ASKPASS = HERE / "askpass"
@@ -37,6 +37,8 @@ class Outcome:
     """Authentication requests inside each SSH connection, in the order of the connections."""
     by_ident: dict[bytes, list[expect.Attempt]] = field(default_factory=dict)
     """The same for a tool that opens several connections, by the beginning of the identification."""
+    said: list[expect.Said] = field(default_factory=list)
+    """What was said to a service that the scanner does not know, in the order of the connections."""
 
 
 @dataclass
@@ -272,6 +274,17 @@ def send_segments(
             sock.shutdown(socket.SHUT_WR)
         received += _drain(sock, stay)
     return Outcome("socket", output=received[:400].decode(errors="backslashreplace"))
+
+
+def say(context: Context, port: int, words: bytes, event: str, data: Mapping[str, bytes | str | int]) -> Outcome:
+    """Say something to a service that the scanner does not know, which must log it so: bytes as it logs values."""
+    sender = Context(context.saddr, context.daddr, {"it": port}, context.work, context.keys)
+    outcome = send_segments(sender, "it", [words])
+    row: expect.Data = {}
+    for name, value in data.items():
+        row |= wire.value(name, value) if isinstance(value, bytes) else {name: value}
+    outcome.said = [expect.Said(port, event, row)]
+    return outcome
 
 
 @dataclass(frozen=True)

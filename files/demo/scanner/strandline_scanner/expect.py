@@ -27,6 +27,15 @@ class Attempt:
     data: Data
 
 
+@dataclass(frozen=True)
+class Said:
+    """What a client said over TCP to a service of which nothing is known here, and what must be logged of it."""
+
+    port: int
+    event: str
+    data: Data
+
+
 def none(user: bytes) -> Attempt:
     """The request without credentials that most clients begin with (RFC 4252, section 5.2)."""
     return Attempt("ssh.method", {**wire.value("user", user), "method": "none"})
@@ -92,14 +101,20 @@ class Deriver:
         flows: Sequence[Flow],
         attempts: Sequence[Sequence[Attempt]] = (),
         by_ident: Mapping[bytes, Sequence[Attempt]] = MappingProxyType({}),
+        said: Sequence[Said] = (),
     ) -> list[Expected]:
-        """The rows for these flows; `attempts` are those inside the SSH connections, in order or by identification."""
+        """The rows for these flows.
+
+        `attempts` are those inside the SSH connections, in order or by identification; `said` is for ports that are
+        none of ours, in the order of the connections.
+        """
         derive: dict[int, Callable[[Flow], list[Expected]]] = {
             self.ports["dns"]: self._dns,
             self.ports["sip"]: self._sip,
             self.ports["vnc"]: self._vnc,
         }
         left, rows = list(attempts), []
+        words = list(said)
         for flow in flows:
             if flow.proto == "tcp" and not flow.established:
                 continue
@@ -109,6 +124,9 @@ class Deriver:
                 rows += self._ssh(flow, named[0] if named else left.pop(0) if left else [])
             elif flow.dport in derive:
                 rows += derive[flow.dport](flow)
+            elif (this := next((each for each in words if each.port == flow.dport), None)) is not None:
+                words.remove(this)
+                rows.append(self._row(flow, this.event, this.data))
         return rows
 
     def _row(

@@ -152,7 +152,7 @@ class Player:
             reason = str(error) or type(error).__name__
         time.sleep(SETTLE)
         flows = stage.capture.take(play.daddr)
-        rows = stage.deriver.rows(flows, outcome.attempts, outcome.by_ident)
+        rows = stage.deriver.rows(flows, outcome.attempts, outcome.by_ident, outcome.said)
         reason = reason or shortfall(action, flows, rows, outcome, self.plan.ports["ssh"], saddr)
         self._record(
             {

@@ -513,3 +513,17 @@ VNC = [
 ]
 
 ACTIONS = [*SSH, *DNS, *SIP, *VNC]
+
+
+def clients_of(
+    name: str, port: int, silent: str, *said: tuple[bytes, str, Mapping[str, bytes | str | int]]
+) -> list[Action]:
+    """Actions at a TCP service of which the scanner knows nothing: one for each thing that it is to hear.
+
+    Each comes with the event that must be logged of it, and its data. `silent` is that of a client without a word.
+    """
+
+    def action(number: int, words: bytes, event: str, data: Mapping[str, bytes | str | int]) -> Action:
+        return Action(f"{name}-{number}", f"{words!r}", lambda c: clients.say(c, port, words, event, data))
+
+    return [action(number, *each) for number, each in enumerate([*said, (b"", silent, expect.SILENT)], 1)]

@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass, field
 
 CAP = 256
-"""Bytes of a value before it is cut, unless files/strandline/protocols/events.yml says otherwise for it."""
+"""Bytes of a value before it is cut, unless files/strandline/protocols/*/events.yml says otherwise for it."""
 
 
 def escape(raw: bytes) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ...event.line import Event
-from ...sensor.listener.server import Step
+from ...sensor.listener.limits import TokenBuckets
+from ...sensor.listener.session import Service, Step
 from ...sensor.listener.sockets import source_prefix
 from .answer import Persona, compose, status
 from .message import BLANK_LINE, LEADING, Request, credentials, first_line, is_response, next_start, parse, request_line
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ...event.line import Flow
-    from ...sensor.listener.limits import TokenBuckets
     from ...sensor.listener.notices import Notices
+    from ...sensor.listener.session import Context
     from ...sensor.listener.sockets import Datagram
 
 HEADERS_SIZE_MAX = 8192
@@ -68,6 +69,17 @@ def request_event(request: Request, verified: bool, sent: dict[bytes, bytes] | N
 def malformed_event(reason: str, data: bytes, verified: bool) -> Event:
     """sip.malformed of the catalogue."""
     return Event("sip.malformed", {"verified": "yes" if verified else "no", "reason": reason}, {"data": data})
+
+
+def serve(context: Context) -> Service:
+    """SIP with the operator's settings."""
+    persona = Persona(context.text("server", "Asterisk PBX 18.19.0"), context.text("realm", "asterisk"))
+    answerer = Answerer(persona, Prover(), context.clock)
+    rate = context.number("replies_per_second", 50, 1, 100000)
+    total = context.number("replies_per_second_total", 1000, 1, 1000000)
+    buckets = TokenBuckets(rate, rate * 5, total, total * 2)
+    handler = DatagramHandler(answerer, buckets, context.notices)
+    return Service(lambda flow: StreamSession(answerer, flow), handler)
 
 
 class Answerer:

@@ -11,11 +11,13 @@ import os
 import re
 
 from ...event.line import Event
-from ...sensor.listener.server import Step
+from ...sensor.listener.session import Service, Step
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from ...sensor.listener.session import Context
 
 BANNER = b"RFB 003.008\n"
 CHALLENGE_SIZE = 16
@@ -60,6 +62,11 @@ def negotiated(version: bytes) -> str:
     if number < (3, 7):
         return "3.3"
     return "3.7" if number == (3, 7) else "3.8"
+
+
+def serve(_context: Context) -> Service:
+    """RFB has no settings of its own."""
+    return Service(lambda _flow: Session())
 
 
 class Session:

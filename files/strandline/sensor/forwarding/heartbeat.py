@@ -27,6 +27,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ...event.line import token
 from ...shared import journal, stats
 from ...shared.totals import Totals
 from . import asking, sockets
@@ -36,7 +37,6 @@ TRIES = 3
 """How often a listener is asked before it counts as mute: one that is just restarting is not."""
 PAUSE = 2.0
 """Seconds between two tries."""
-TOKEN_MAX = 128  # bytes
 SEND_TIMEOUT = 5.0
 FORWARDER = "syslog-ng.service"
 
@@ -213,15 +213,9 @@ def count(configuration: Configuration, now: Totals, kept: Totals) -> list[str]:
 # --- telling ---
 
 
-def token(value: object) -> str:
-    """A bare field's value, by the rule of strandline.event.line.token."""
-    raw = str(value).encode("utf-8", "surrogateescape")[:TOKEN_MAX]
-    return re.sub(rb"[^A-Za-z0-9_.:+/=-]", b"_", raw).decode("ascii") or "-"
-
-
 def line(event: str, fields: Mapping[str, object]) -> str:
-    """The event's line (files/strandline/protocols/events.yml has its fields)."""
-    return f"event={event} {FLOW} " + " ".join(f"{key}={token(value)}" for key, value in fields.items())
+    """The event's line (files/strandline/protocols/*/events.yml has its fields)."""
+    return f"event={event} {FLOW} " + " ".join(f"{key}={token(str(value))}" for key, value in fields.items())
 
 
 def lines(configuration: Configuration, found: Mapping[str, Found], now: Totals, kept: Totals) -> list[str]:

@@ -1,4 +1,4 @@
-"""`python3 listener sip` or `vnc`: the daemon that systemd starts with its sockets.
+"""`python3 listener PROTOCOL`: the daemon that systemd starts with its sockets.
 
 Settings come from the environment (the unit's Environment=); what is wrong ends the start with one sentence.
 """
@@ -13,13 +13,14 @@ if not __package__:  # run as a directory with -I: nothing of the outside is on 
     sys.path[0] = os.path.abspath(__file__ + "/../../../..")
 
 from strandline.sensor.listener import daemon
+from strandline.sensor.listener.session import SettingError
 from strandline.sensor.listener.sockets import listen_sockets
 
 
 def main(arguments: list[str]) -> int:
     """Serve until SIGTERM; the exit status."""
-    if len(arguments) != 1 or arguments[0] not in daemon.PROTOCOLS:
-        sys.stderr.write(f"<3>usage: listener {'|'.join(daemon.PROTOCOLS)}\n")
+    if len(arguments) != 1 or arguments[0] not in daemon.protocols():
+        sys.stderr.write(f"<3>usage: listener {'|'.join(daemon.protocols())}\n")
         return 2
     sockets = listen_sockets(os.environ, os.getpid())
     if not sockets:
@@ -27,12 +28,12 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         service = daemon.Daemon(arguments[0], sockets, os.environ)
-    except daemon.SettingError as error:
+    except SettingError as error:
         sys.stderr.write(f"<3>{error}\n")
         return 2
     signal.signal(signal.SIGTERM, service.loop.stop)
     signal.signal(signal.SIGINT, service.loop.stop)
-    service.run(os.environ.get("NOTIFY_SOCKET"))
+    service.run()
     return 0
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
-from contextlib import suppress
 
-from .limits import TokenBuckets
+from ... import protocols as _protocols
+from ...shared.service import notify
+from .datagrams import DatagramServer
+from .loop import Loop
 from .notices import Notices
-from .server import DatagramServer, Loop, StreamLimits, StreamServer
+from .session import Context, SettingError
+from .streams import StreamLimits, StreamServer
 from .writer import EventWriter
 
 TYPE_CHECKING = False
@@ -16,9 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from ...event.line import Flow
-    from .server import Session, Writer
-
-PROTOCOLS = ("sip", "vnc")
+    from .session import Service, Session, Writer
 
 EVENT_SOCKET = "/run/strandline/events/socket"
 
@@ -29,38 +31,22 @@ GRACE = 0.5
 """Seconds that open connections have when the daemon stops."""
 
 
-class SettingError(ValueError):
-    """A setting that can't be used; the text says which and what would do."""
-
-
-def setting(environment: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
-    """A whole number from the environment."""
-    text = environment.get(name, str(default))
-    if not (text.isascii() and text.isdigit()) or not low <= int(text) <= high:
-        raise SettingError(f"{name} is {text!r}: set it to a whole number from {low} to {high}")
-    return int(text)
+def protocols() -> list[str]:
+    """The protocols that Python serves: those whose folder has a session.py."""
+    folder = os.path.dirname(_protocols.__file__ or "")
+    return sorted(name for name in os.listdir(folder) if os.path.isfile(f"{folder}/{name}/session.py"))
 
 
 class Watchdog:
-    """Tells systemd that we started and still turn (sd_notify(3)). Without a socket it does nothing."""
+    """Tells systemd's watchdog that the loop still turns."""
 
-    def __init__(self, path: str | None) -> None:
-        self._path = "\0" + path[1:] if path and path.startswith("@") else path
+    def __init__(self) -> None:
         self._next = 0.0
-
-    def tell(self, state: str) -> None:
-        """Send the state; systemd's deafness is no reason to fail."""
-        if self._path:
-            with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as teller:
-                teller.setblocking(False)
-                teller.sendto(state.encode("ascii"), self._path)
 
     def tick(self, now: float) -> float | None:
         """A sign of life when it is due."""
-        if not self._path:
-            return None
         if now >= self._next:
-            self.tell("WATCHDOG=1")
+            notify("WATCHDOG=1")
             self._next = now + PING
         return self._next
 
@@ -84,27 +70,37 @@ class Daemon:
         if writer is None:
             path = environment.get("STRANDLINE_EVENT_SOCKET", EVENT_SOCKET)
             writer = self._own_writer = EventWriter(path, f"strandline-{protocol}", self.notices, hurry=self.loop.hurry)
+        context = Context(environment, self.notices, self.loop.clock)
         limits = StreamLimits(
-            total=setting(environment, "STRANDLINE_CONNECTIONS", 512, 1, 8192),
-            per_source=setting(environment, "STRANDLINE_CONNECTIONS_PER_SOURCE", 64, 1, 8192),
-            idle=setting(environment, "STRANDLINE_IDLE_SECONDS", 60, 1, 3600),
-            lifetime=setting(environment, "STRANDLINE_LIFETIME_SECONDS", 600, 1, 86400),
+            total=context.number("connections", 512, 1, 8192),
+            per_source=context.number("connections_per_source", 64, 1, 8192),
+            idle=context.number("idle_seconds", 60, 1, 3600),
+            lifetime=context.number("lifetime_seconds", 600, 1, 86400),
         )
+        # Imported where it is needed: each daemon does without the others' protocols.
+        name = f"{_protocols.__name__}.{protocol}.session"
+        service: Service = getattr(__import__(name, fromlist=["serve"]), "serve")(context)  # noqa: B009 - not typed
         streams = [sock for sock in sockets if sock.type == socket.SOCK_STREAM]
-        make_session = self._sip(sockets, environment, writer) if protocol == "sip" else self._vnc()
-        self._streams = StreamServer(self.loop, streams, make_session, writer, self.notices, limits)
+        datagrams = [sock for sock in sockets if sock.type == socket.SOCK_DGRAM]
+        for there, what in ((service.make_session or not streams, "TCP"), (service.handle or not datagrams, "UDP")):
+            if not there:
+                raise SettingError(f"{protocol} does not speak {what}: see the ports in its events.yml")
+        if service.handle is not None:
+            for sock in datagrams:
+                DatagramServer(self.loop, sock, service.handle, writer, self.notices)
+        self._streams = StreamServer(self.loop, streams, service.make_session or _nobody, writer, self.notices, limits)
         # After the connections: their ends are events, too.
         if self._own_writer is not None:
             self.loop.every_turn(self._own_writer)
         self.loop.every_turn(self.notices)
 
-    def run(self, notify_socket: str | None = None) -> None:
+    def run(self) -> None:
         """Serve until the loop is stopped, then log what is unfinished."""
-        watchdog = Watchdog(notify_socket)
-        self.loop.every_turn(watchdog)
-        watchdog.tell("READY=1")
+        if "NOTIFY_SOCKET" in os.environ:
+            self.loop.every_turn(Watchdog())
+        notify("READY=1")
         self.loop.run()
-        watchdog.tell("STOPPING=1")
+        notify("STOPPING=1")
         # Who is in the middle of something may finish it; new ones wait for the next daemon.
         self._streams.refuse()
         self.loop.run_out(GRACE, lambda: not len(self._streams))
@@ -114,28 +110,6 @@ class Daemon:
         self.notices.report()
         self.loop.close()
 
-    def _sip(
-        self, sockets: Sequence[socket.socket], environment: Mapping[str, str], writer: Writer
-    ) -> Callable[[Flow], Session]:
-        # Imported where it is needed: the VNC daemon does without.
-        from ...protocols.sip.answer import Persona  # noqa: PLC0415
-        from ...protocols.sip.nonce import Prover  # noqa: PLC0415
-        from ...protocols.sip.session import Answerer, DatagramHandler, StreamSession  # noqa: PLC0415
 
-        persona = Persona(
-            environment.get("STRANDLINE_SIP_SERVER", "Asterisk PBX 18.19.0"),
-            environment.get("STRANDLINE_SIP_REALM", "asterisk"),
-        )
-        answerer = Answerer(persona, Prover(), self.loop.clock)
-        rate = setting(environment, "STRANDLINE_SIP_REPLIES_PER_SECOND", 50, 1, 100000)
-        total = setting(environment, "STRANDLINE_SIP_REPLIES_PER_SECOND_TOTAL", 1000, 1, 1000000)
-        handler = DatagramHandler(answerer, TokenBuckets(rate, rate * 5, total, total * 2), self.notices)
-        for sock in sockets:
-            if sock.type == socket.SOCK_DGRAM:
-                DatagramServer(self.loop, sock, handler, writer, self.notices)
-        return lambda flow: StreamSession(answerer, flow)
-
-    def _vnc(self) -> Callable[[Flow], Session]:
-        from ...protocols.vnc.session import Session as RfbSession  # noqa: PLC0415
-
-        return lambda _flow: RfbSession()
+def _nobody(_flow: Flow) -> Session:
+    raise AssertionError("there is no TCP socket")

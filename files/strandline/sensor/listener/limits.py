@@ -6,7 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .server import Connection
+    from .streams import Connection
 
 
 class Deadlines:

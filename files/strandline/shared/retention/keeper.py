@@ -132,9 +132,7 @@ def zstd(path: Path) -> None:
     if packed.exists() and packed.stat().st_mtime_ns == path.stat().st_mtime_ns:
         path.unlink()
         return
-    aside = packed.with_name(packed.name + ".new")
-    aside.unlink(missing_ok=True)
-    with aside.open("xb") as file:
+    with documents.replacing(packed) as file:
         if packed.exists():
             with packed.open("rb") as earlier:
                 shutil.copyfileobj(earlier, file)
@@ -149,8 +147,6 @@ def zstd(path: Path) -> None:
         status = path.stat()
         os.fchmod(file.fileno(), stat.S_IMODE(status.st_mode))
         os.utime(file.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
-        os.fsync(file.fileno())
-    aside.replace(packed)
     path.unlink()
 
 

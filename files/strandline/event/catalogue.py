@@ -1,0 +1,208 @@
+"""The catalogue: the listeners and every event that they write, with the fields of its line.
+
+It is the sum of the files events.yml, one in each protocol's folder and one for the sensor itself. What they may hold
+stands in protocols/README.md. The patterndb rules, docs/events.md and the tests follow from it. Runs on the controller.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+PACKAGE = Path(__file__).resolve().parents[1]
+CAP = 256
+"""Bytes of a value that are kept unless its `cap` says otherwise; the listeners' VALUE_CAP."""
+SENSOR = "sensor"
+"""The sensor itself, which tells of its own state. It is no listener and has no port."""
+NAME = re.compile(r"[a-z][a-z0-9]{0,15}")
+UNIT = re.compile(r"[A-Za-z0-9@_.:-]{1,120}\.service")
+FLOW = ("saddr", "sport", "daddr", "dport", "proto")
+RESERVED = {"event", *FLOW, "sensor", "run", "n", "ts", "rts", "program", "reject", "msg"}
+"""Names that the parsed spool has uses of its own for (FLOW and event stand in every line)."""
+
+
+class CatalogueError(ValueError):
+    """What is wrong with the catalogue: file, field and remedy in one sentence."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """What the other side chose."""
+
+    name: str
+    help: str
+    cap: int
+    """Bytes that are kept."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One kind of line."""
+
+    name: str
+    listener: str
+    program: str
+    summary: str
+    port: int
+    protos: tuple[str, ...]
+    trusted: Mapping[str, str]
+    values: tuple[Value, ...]
+
+
+def read(catalogue: Mapping[str, Any]) -> list[Event]:
+    """The catalogue's events in its order. Raises CatalogueError."""
+    listeners = catalogue["listeners"]
+    default = int(catalogue["defaults"]["cap"])
+    events = []
+    for name, entry in catalogue["events"].items():
+        if not re.fullmatch(r"[a-z][a-z0-9]*\.[a-z][a-z0-9_]*", name):
+            raise CatalogueError(f"{name}: the name of an event is LISTENER.WORD")
+        if entry["listener"] not in listeners:
+            raise CatalogueError(f"{name}: there is no listener {entry['listener']}")
+        listener = listeners[entry["listener"]]
+        trusted = dict(entry.get("trusted") or {})
+        values = tuple(
+            Value(key, str(value["help"]), int(value.get("cap", default)))
+            for key, value in (entry.get("values") or {}).items()
+        )
+        # What has no port, the sensor itself, writes as if by TCP from port 0 to port 0.
+        ports = listener["ports"] or [{"port": 0, "proto": "tcp"}]
+        protos = tuple(sorted({port["proto"] for port in ports}))
+        event = Event(
+            name,
+            entry["listener"],
+            listener["program"],
+            entry["summary"],
+            ports[0]["port"],
+            protos,
+            trusted,
+            values,
+        )
+        _check(event)
+        events.append(event)
+    return events
+
+
+def _check(event: Event) -> None:
+    """Raise CatalogueError when the event's fields could be mistaken for others."""
+    names = [*event.trusted, *(value.name for value in event.values)]
+    for name in names:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            raise CatalogueError(f"{event.name}: {name} is no name for a field")
+        if name in RESERVED:
+            raise CatalogueError(f"{event.name}: the field {name} has a meaning of its own; give it another name")
+        if names.count(name) > 1:
+            raise CatalogueError(f"{event.name}: the field {name} stands there twice")
+    for value in event.values:
+        if f"{value.name}_length" in names:
+            raise CatalogueError(f"{event.name}: {value.name}_length is where the length of a cut {value.name} goes")
+    if "udp" in event.protos and next(iter(event.trusted), None) != "verified":
+        raise CatalogueError(f"{event.name}: can come over UDP, so its first trusted field must be `verified`")
+
+
+# --- the files ---
+
+
+def protocols(package: Path = PACKAGE) -> list[Path]:
+    """The protocols' folders, by name."""
+    return sorted(file.parent for file in (package / "protocols").glob("*/events.yml"))
+
+
+def load(package: Path = PACKAGE) -> dict[str, Any]:
+    """The catalogue: `listeners` and `events` by name, each event with its listener's. Raises CatalogueError."""
+    catalogue: dict[str, Any] = {"defaults": {"cap": CAP}, "listeners": {}, "events": {}}
+    for folder in [*protocols(package), package / SENSOR]:
+        file, name = folder / "events.yml", folder.name
+        document = _document(file)
+        if not NAME.fullmatch(name):
+            raise CatalogueError(f"{folder}: name the folder with small letters and digits, at most 16, a letter first")
+        catalogue["listeners"][name] = {**_listener(file, name, document), "python": (folder / "session.py").is_file()}
+        for event, entry in document["events"].items():
+            if not str(event).startswith(f"{name}."):
+                raise CatalogueError(f"{file}: {event}: begin the event's name with {name}.")
+            catalogue["events"][event] = {"listener": name, **entry}
+    _check_ports(catalogue["listeners"])
+    read(catalogue)
+    return catalogue
+
+
+def _document(file: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CatalogueError(f"{file}: {error}") from error
+    if not isinstance(document, dict) or not all(isinstance(document.get(key), dict) for key in ("listener", "events")):
+        raise CatalogueError(f"{file}: write the two mappings `listener` and `events`")
+    for event, entry in document["events"].items():
+        if not isinstance(entry, dict) or not entry.get("summary"):
+            raise CatalogueError(f"{file}: {event}: give it a summary")
+    return document
+
+
+def _listener(file: Path, name: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    """A listener's entry with its defaults filled in. Raises CatalogueError."""
+    entry = {
+        "title": name.upper(), "program": f"strandline-{name}", "unit": f"strandline-{name}.service", "settings": {},
+        **document["listener"],
+    }  # fmt: skip
+    if unknown := sorted(set(entry) - {"title", "program", "unit", "settings", "ports"}):
+        raise CatalogueError(f"{file}: listener: {unknown[0]} is unknown; it has title, ports, unit, program, settings")
+    ports = entry.get("ports")
+    if not isinstance(ports, list) or not all(_is_port(port) for port in ports) or not (ports or name == SENSOR):
+        raise CatalogueError(f"{file}: listener: ports: write a list like [{{port: 79, proto: tcp}}]")
+    if not UNIT.fullmatch(str(entry["unit"])):
+        raise CatalogueError(f"{file}: listener: unit: write the service's name, like strandline-{name}.service")
+    return entry
+
+
+def _is_port(port: object) -> bool:
+    return (
+        isinstance(port, dict)
+        and set(port) == {"port", "proto"}
+        and type(port["port"]) is int
+        and 0 < port["port"] < 65536
+        and port["proto"] in ("tcp", "udp")
+    )
+
+
+def _check_ports(listeners: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise CatalogueError when two listeners are to have one port."""
+    owners: dict[tuple[int, str], str] = {}
+    for name, entry in listeners.items():
+        for port in entry["ports"]:
+            key = port["port"], port["proto"]
+            if (other := owners.setdefault(key, name)) != name:
+                raise CatalogueError(
+                    f"protocols/{name}/events.yml: port {key[0]}/{key[1]} belongs to {other}; take another"
+                )
+
+
+def listeners(catalogue: Mapping[str, Any], names: Iterable[str] | None = None) -> list[dict[str, Any]]:
+    """Name, service and ports of the listeners, all or those named. What has no port is none: the sensor itself.
+
+    Raises CatalogueError for a name that is no listener's.
+    """
+    known = {name: entry for name, entry in catalogue["listeners"].items() if entry["ports"]}
+    wanted = known if names is None else list(names)
+    for name in wanted:
+        if name not in known:
+            raise CatalogueError(f"fleet_listeners: {name!r} is no listener; there are {', '.join(known)}")
+    return [
+        {"name": name, "unit": entry["unit"], "ports": entry["ports"]}
+        for name, entry in known.items()
+        if name in wanted
+    ]
+
+
+def python_listeners(catalogue: Mapping[str, Any], names: Iterable[str] | None = None) -> list[dict[str, Any]]:
+    """Name, title, ports and settings of the listeners that Python serves, all or those named."""
+    return [
+        {key: entry[key] for key in ("title", "ports", "settings")} | {"name": each["name"]}
+        for each in listeners(catalogue, names)
+        if (entry := catalogue["listeners"][each["name"]])["python"]
+    ]

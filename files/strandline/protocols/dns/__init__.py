@@ -1,0 +1,1 @@
+"""DNS: Debian's named with a plugin serves it (files/native/bind)."""

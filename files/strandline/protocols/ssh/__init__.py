@@ -1,0 +1,1 @@
+"""SSH: a patched OpenSSH serves it (files/native/openssh)."""
