@@ -128,6 +128,22 @@ VERBS: tuple[Verb, ...] = (
         ),
     ),
     Verb(
+        "due",
+        "Say which renewals, last days to cancel, ended leases and certificates are due.",
+        (),
+        (
+            Option("--days", "due_days", "A lease's day is due so many days ahead: 30.", click.IntRange(0, 3660)),
+            Option(
+                "--certificate-days",
+                "due_certificate_days",
+                "A certificate's end is due so many days ahead: 60.",
+                click.IntRange(0, 3660),
+            ),
+            Option("--ics", "due_ics", "Write all days that are known there, as a calendar.", FILE, metavar="FILE"),
+            Option("--mail", "due_mail", "Tell what is due as the watcher does: by mail and webhook.", bool),
+        ),
+    ),
+    Verb(
         "upgrade",
         "Install Debian's updates, batch by batch.",
         arguments=(HOSTS,),
