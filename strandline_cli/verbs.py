@@ -110,6 +110,12 @@ VERBS: tuple[Verb, ...] = (
         (HOSTS,),
         (Option("--seconds", "canary_seconds", "How long to wait for the events: 30.", click.IntRange(0, 3600)),),
     ),
+    Verb(
+        "canary_round",
+        "See which providers filter a port or answer in a sensor's place, and tell what has changed.",
+        (HOSTS,),
+        (Option("--no-tell", "canary_tell", "Tell nobody and remember nothing.", bool, sets=False),),
+    ),
     Verb("reconcile", "Have the sensors send again what never reached the database, and give account.", (HOSTS,)),
     Verb(
         "report",
