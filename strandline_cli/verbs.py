@@ -150,6 +150,28 @@ VERBS: tuple[Verb, ...] = (
         ),
     ),
     Verb(
+        "reputation",
+        "Look who announces the fleet's addresses, and which blocklists have them.",
+        (),
+        (Option("--mail", "reputation_mail", "Tell what has changed as the watcher does: by mail and webhook.", bool),),
+    ),
+    Verb(
+        "timers",
+        "Have verbs run by the clock on this machine, by systemd.",
+        (),
+        (
+            Option("--remove", "timers_remove", "Take all of this inventory's timers away.", bool),
+            Option(
+                "--ssh-agent",
+                "timers_ssh_agent",
+                "Socket of an ssh agent that the runs use.",
+                click.Path(resolve_path=True),
+                metavar="SOCKET",
+            ),
+        ),
+        plans=True,
+    ),
+    Verb(
         "upgrade",
         "Install Debian's updates, batch by batch.",
         arguments=(HOSTS,),
