@@ -88,6 +88,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
             "msg": f"{says} {left}".strip(),
             "warnings": [left] if left else [],
             "ok": not lost,
+            "database": not unknown,
             "lost": lost,
             "sensors": outcomes,
             "table": canary.table(outcomes),
@@ -162,5 +163,5 @@ def _plan(names: Sequence[str], wanted: Sequence[Probe]) -> dict[str, Any]:
     lines = [f"{len(wanted)} marked events would be sent:"]
     lines += [f"{probe.sensor}: {probe.address} {probe.listener} {probe.port}/{probe.proto}" for probe in wanted]
     said = "\n".join(lines)
-    return {"changed": False, "msg": lines[0][:-1], "ok": True, "lost": [], "sensors": sensors, "table": said,
-            "forgotten": 0}  # fmt: skip
+    return {"changed": False, "msg": lines[0][:-1], "ok": True, "database": True, "lost": [], "sensors": sensors,
+            "table": said, "forgotten": 0}  # fmt: skip

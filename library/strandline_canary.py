@@ -73,6 +73,10 @@ ok:
   description: Whether every event was found.
   type: bool
   returned: always
+database:
+  description: Whether the database could be asked.
+  type: bool
+  returned: always
 lost:
   description: The sensors of which an event is missing.
   type: list
@@ -111,6 +115,7 @@ sensors:
         event: {description: The event that the listener writes., type: str}
         ok: {description: Whether it was answered and found., type: bool}
         says: {description: Why not., type: str}
+        source: {description: The source address that the sensor saw., type: str}
         seconds:
           description: From the sensor's time stamp to the collector's receipt; it holds the offset of the two clocks.
           type: float

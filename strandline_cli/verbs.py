@@ -111,6 +111,12 @@ VERBS: tuple[Verb, ...] = (
         (HOSTS,),
         (Option("--seconds", "canary_seconds", "How long to wait for the events: 30.", click.IntRange(0, 3600)),),
     ),
+    Verb(
+        "canary_round",
+        "See which providers filter a port or answer in a sensor's place, and tell what has changed.",
+        (HOSTS,),
+        (Option("--no-tell", "canary_tell", "Tell nobody and remember nothing.", bool, sets=False),),
+    ),
     Verb("reconcile", "Have the sensors send again what never reached the database, and give account.", (HOSTS,)),
     Verb(
         "report",
@@ -154,6 +160,44 @@ VERBS: tuple[Verb, ...] = (
             Option("--score", "note_score", "Of that criterion: 1 (bad) to 5 (good).", click.IntRange(1, 5)),
             Option("--host", "note_host", "The host that it concerns."),
             Option("--day", "note_day", "The day of it: 2026-11-28. Without it today (UTC)."),
+        ),
+        plans=True,
+    ),
+    Verb(
+        "due",
+        "Say which renewals, last days to cancel, ended leases and certificates are due.",
+        (),
+        (
+            Option("--days", "due_days", "A lease's day is due so many days ahead: 30.", click.IntRange(0, 3660)),
+            Option(
+                "--certificate-days",
+                "due_certificate_days",
+                "A certificate's end is due so many days ahead: 60.",
+                click.IntRange(0, 3660),
+            ),
+            Option("--ics", "due_ics", "Write all days that are known there, as a calendar.", FILE, metavar="FILE"),
+            Option("--mail", "due_mail", "Tell what is due as the watcher does: by mail and webhook.", bool),
+        ),
+    ),
+    Verb(
+        "reputation",
+        "Look who announces the fleet's addresses, and which blocklists have them.",
+        (),
+        (Option("--mail", "reputation_mail", "Tell what has changed as the watcher does: by mail and webhook.", bool),),
+    ),
+    Verb(
+        "timers",
+        "Have verbs run by the clock on this machine, by systemd.",
+        (),
+        (
+            Option("--remove", "timers_remove", "Take all of this inventory's timers away.", bool),
+            Option(
+                "--ssh-agent",
+                "timers_ssh_agent",
+                "Socket of an ssh agent that the runs use.",
+                click.Path(resolve_path=True),
+                metavar="SOCKET",
+            ),
         ),
         plans=True,
     ),

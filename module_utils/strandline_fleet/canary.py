@@ -14,7 +14,7 @@ from strandline_fleet.probes import Probe
 
 TIMEOUT = 5.0  # seconds for a connection and for each answer
 TRIES = 3  # datagrams, each sent only when the one before stayed without an answer
-WORKERS = 16
+WORKERS = 64
 LOST = "answered, and no event came"
 
 
@@ -142,6 +142,7 @@ def _of_probe(sent: Sent, row: Mapping[str, Any] | None, unknown: str) -> dict[s
         "event": probe.event,
         "ok": not says,
         "says": says or "received",
+        "source": None if row is None else str(row["saddr"]),
         "seconds": None if row is None else round(row["rts"] - row["ts"], 3),
     }
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from strandline.collector.watch import __main__ as watch
-from strandline.collector.watch import deliver, facts, judge, settings
+from strandline.collector.watch import deliver, facts, judge, settings, tell
 from strandline.collector.watch.judge import Collector, Known, Listener, Sensor, Told
 from strandline.collector.watch.settings import Limits, Mail, Webhook
 
@@ -533,3 +533,45 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert watch.main(["--config", str(path), "--check"]) == 0
     assert watch.main(["--config", str(path), "--test"]) == 1
     assert "neither mail nor webhook" in capsys.readouterr().err
+
+
+ITEM = {"subject": "renews ams1", "state": "due", "text": "ams1: 2027-03-01, renews for 24.00 EUR a year"}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{", "not JSON"),
+        ("{}", "must be a list"),
+        ("[1]", "item 1: must be an object with subject, state, text"),
+        (json.dumps([ITEM, {**ITEM, "more": "x"}]), "item 2: must be an object"),
+        (json.dumps([{**ITEM, "text": "two\nlines"}]), "item 1: text must be a text of one line"),
+        (json.dumps([{**ITEM, "subject": "x\x1b[2J"}]), "item 1: subject must be"),
+        (json.dumps([{**ITEM, "state": 5}]), "item 1: state must be"),
+        (json.dumps([{**ITEM, "text": "x" * 2001}]), "more than 2000 characters"),
+    ],
+)
+def test_what_can_not_be_told_is_refused_and_nothing_sent(
+    tmp_path: Path, hook: Any, capsys: pytest.CaptureFixture[str], text: str, says: str
+) -> None:
+    config = settings.parse(tree(tmp_path, webhook={"url": f"http://127.0.0.1:{hook.server_address[1]}/"}), "f")
+    assert watch.tell_others(config, text) == 2
+    assert says in capsys.readouterr().err
+    assert hook.posts == []
+
+
+def test_what_others_have_told_goes_out_without_the_database_too(
+    tmp_path: Path, hook: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the database, the fleet scenario tells something."""
+    url = f"http://127.0.0.1:{hook.server_address[1]}/"
+    gone = {"database": "host=127.0.0.1 port=1 dbname=none user=none"}
+    config = settings.parse({**tree(tmp_path, webhook={"url": url}), **gone}, "f")
+    assert watch.tell_others(config, json.dumps([ITEM])) == 0
+    assert hook.posts[0][2]["items"] == [ITEM]
+    hook.status = 500
+    assert watch.tell_others(config, json.dumps([ITEM])) == 1
+    nobody = settings.parse(tree(tmp_path), "f")
+    assert watch.tell_others(nobody, json.dumps([ITEM])) == 1
+    assert "collector_watch_mail_to" in capsys.readouterr().err
+    assert tell.read("[]") == []

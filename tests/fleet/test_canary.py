@@ -106,7 +106,7 @@ def test_silence_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
 def row(probe: Probe) -> dict[str, Any]:
     """What the database has of a probe's event."""
     return {"sensor": probe.sensor, "event": probe.event, "daddr": probe.address, "proto": probe.proto,
-            "data": dict([probe.value]), "ts": 1000.0, "rts": 1000.25}  # fmt: skip
+            "saddr": "192.0.2.200", "data": dict([probe.value]), "ts": 1000.0, "rts": 1000.25}  # fmt: skip
 
 
 def test_the_outcome_says_what_failed_and_why() -> None:

@@ -220,6 +220,12 @@ MISTAKES = {
                                          "is missing", "add it", "        provider:"),
     "a provider's detail misspelt": Mistake(ALDER, "          panel:", "          pannel:", "", "provider.pannel",
                                             "'pannel' is no known key", "'panel'"),
+    "days to cancel in words": Mistake(ALDER, "cancel_days: 14", "cancel_days: two weeks", "", "provider.cancel_days",
+                                       "'two weeks' is no number of days", "for example 14"),
+    "days to cancel before it began": lease("renews: 2027-03-01", "renews: 2027-03-01, cancel_days: -1",
+                                            "cancel_days", "'-1' is no number of days", "for example 14"),
+    "a command in one word": settings("fleet_admin_user: root", "fleet_admin_user: root\nfleet_tell_command: mail me",
+                                      "fleet_tell_command", "is no command", "as a list"),
     "hosts of another shape": Mistake(ALDER, "sensors:\n", "sensor:\n", "", "sensor", "no known key", "sensors|shape"),
 }  # fmt: skip
 

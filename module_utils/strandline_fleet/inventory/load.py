@@ -231,7 +231,7 @@ class _Checker:
         since = node.get("since")
         return Lease(
             str(node["plan"]), Decimal(str(node["price"])), currency, node["period"], renews, node["status"],
-            dt.date.fromisoformat(since) if since else None, earlier,
+            dt.date.fromisoformat(since) if since else None, earlier, node.get("cancel_days"),
         )  # fmt: skip
 
     # Files ----------------------------------------------------------------------------------------------------------

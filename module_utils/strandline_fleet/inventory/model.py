@@ -66,6 +66,7 @@ class Lease:
     status: str  # active, cancelled (runs out at `renews`)
     since: dt.date | None = None
     earlier: tuple[EarlierPrice, ...] = ()  # the oldest first
+    cancel_days: int | None = None  # before `renews`; None: as the provider says
 
     def mapping(self) -> dict[str, Any]:
         """The lease as the filters take it."""

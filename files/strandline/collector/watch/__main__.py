@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psycopg2
 
-from . import deliver, facts, judge, settings
+from . import deliver, facts, judge, settings, tell
 from .judge import Collector, Told
 from .settings import Settings
 from .store import Store, connect
@@ -27,6 +27,7 @@ log = logging.getLogger("strandline.collector.watch")
 GIVE_UP_TRIES = 80
 """With an hour between two tries at the end, three days."""
 LONGEST_WAIT = timedelta(hours=1)
+NO_WAY = "neither mail nor webhook is configured"
 DATABASE_PATIENCE = 180.0
 """Seconds that the database may be away before people are told."""
 
@@ -150,6 +151,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, default=Path("/etc/strandline/watch.json"))
     parser.add_argument("--check", action="store_true", help="check the configuration, then end")
     parser.add_argument("--test", action="store_true", help="tell people a word, to see that it arrives")
+    parser.add_argument("--tell", action="store_true", help="tell people what stands on standard input, then end")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
     try:
@@ -159,6 +161,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     if options.check:
         return 0
+    if options.tell:
+        return tell_others(config, sys.stdin.read())
     return say_a_word(config) if options.test else work(config)
 
 
@@ -186,16 +190,53 @@ def work(config: Settings) -> int:
     return 0
 
 
+def tell_others(config: Settings, text: str) -> int:
+    """Have the items of a JSON document told; exit status 1 when they can't be, 2 when they are not as they should be.
+
+    They wait in the database, like the watcher's own, until they are delivered. Without the database they are delivered
+    at once or not at all.
+    """
+    try:
+        items = tell.read(text)
+    except tell.ItemsError as error:
+        print(f"standard input: {error}", file=sys.stderr)
+        return 2
+    if not ways(config):
+        print(f"{NO_WAY}: set collector_watch_mail_to or collector_watch_webhook_url", file=sys.stderr)
+        return 1
+    try:
+        connection = connect(config.database)
+    except psycopg2.Error as error:
+        log.warning("database: %s", " ".join(str(error).split()))
+        return hand_over_now(config, tuple(items))
+    try:
+        store = Store(connection)
+        store.notify(items, ways(config))
+        store.commit()
+    except psycopg2.Error as error:
+        log.error("%s", " ".join(str(error).split()))
+        return 1
+    finally:
+        connection.close()
+    print(f"{len(items)} to tell by {' and '.join(ways(config))}")
+    return 0
+
+
 def say_a_word(config: Settings) -> int:
     """Try every way; exit status 1 when one fails or there is none."""
+    word = Told(f"test {config.collector}", "test", f"{config.collector}: this is a test; all is well")
+    return hand_over_now(config, (word,))
+
+
+def hand_over_now(config: Settings, items: tuple[Told, ...]) -> int:
+    """Deliver by every way; exit status 1 when one fails or there is none."""
     failed = not ways(config)
     if failed:
-        print("neither mail nor webhook is configured", file=sys.stderr)
+        print(NO_WAY, file=sys.stderr)
     now = datetime.now().astimezone()
-    word = Told(f"test {config.collector}", "test", f"{config.collector}: this is a test; all is well")
     for way in ways(config):
         try:
-            hand_over(config, way, (int(now.timestamp()),), now, (word,))
+            hand_over(config, way, (int(now.timestamp()),), now, items)
             print(f"{way}: handed over")
         except deliver.DeliveryError as error:
             print(f"{way}: {error}", file=sys.stderr)

@@ -1,0 +1,86 @@
+"""Action: what others say of our own addresses. Documented in library/strandline_reputation.py."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "module_utils"))  # Ansible does so for modules alone
+
+from strandline_fleet import reputation, resolver
+from strandline_fleet.errors import Refusal
+from strandline_fleet.inventory.load import SETTINGS
+from strandline_fleet.inventory.read import fleet_of
+
+ASKED = ("origin", "origin6", "blocklists")
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
+    """Runs on the controller and contacts no host of the fleet."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Look; see the documentation in library/strandline_reputation.py."""
+        super().run(tmp, task_vars)
+        _, arguments = self.validate_argument_spec(
+            argument_spec={
+                "inventory": {"type": "path", "required": True},
+                "settings": {"type": "dict", "default": {}},
+                "known": {"type": "str", "default": ""},
+            }
+        )
+        try:
+            return self._looked(arguments, task_vars or {})
+        except Refusal as refusal:
+            raise AnsibleActionFail(str(refusal)) from refusal
+
+    def _looked(self, arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
+        checked = {name: self._templar.template(variables[name]) for name in SETTINGS if name in variables}
+        fleet = fleet_of(arguments["inventory"], checked)
+        hosts = {host.name: host.addresses for host in fleet.hosts()}
+        provider = {host.name: host.provider.removeprefix("provider_") for host in fleet.hosts()}
+        settings = arguments["settings"]
+        before = reputation.read(arguments["known"])
+        asked = any(settings.get(name) for name in ASKED) and not self._play_context.check_mode
+        now = {address: before.get(address, reputation.Seen()) for each in hosts.values() for address in each}
+        trouble: list[str] = []
+        if asked:
+            resolvers = _resolvers(settings)
+            now, trouble = reputation.look(
+                now, reputation.sources_of(settings), before, lambda name, kind: resolver.lookup(name, kind, resolvers)
+            )
+        found = reputation.changes(hosts, before, now)
+        return {
+            "changed": False,
+            "asked": asked,
+            "items": [{"subject": f"reputation {each.host}", "state": each.state, "text": each.text} for each in found],
+            "notes": [
+                {"provider": provider[each.host], "host": each.host, "kind": "reputation", "text": each.text}
+                for each in found
+            ],
+            "known": reputation.written(now),
+            "trouble": trouble,
+            "table": reputation.table(hosts, now),
+        }
+
+
+def _resolvers(settings: Mapping[str, Any]) -> list[str]:
+    resolvers = [str(each) for each in settings.get("resolvers") or resolver.system_resolvers()]
+    for each in resolvers:
+        try:
+            resolver.endpoint(each)
+        except ValueError as error:
+            raise Refusal(
+                f"fleet_reputation.resolvers: {each!r} is no resolver ({error}). Write its address, for example"
+                " 192.0.2.53."
+            ) from error
+    if not resolvers:
+        raise Refusal("This machine has no resolver. Name one: fleet_reputation: {resolvers: [192.0.2.53]}")
+    return resolvers
