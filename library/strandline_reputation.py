@@ -57,7 +57,7 @@ items:
     state: {description: "C(origin), C(listed), or C(ok) where it is on a list no more.", type: str}
     text: {description: What has changed., type: str}
 notes:
-  description: The same for the providers' journals.
+  description: The same for the O(strandline_inventory#module:notes) of M(strandline_inventory).
   type: list
   elements: dict
   returned: success

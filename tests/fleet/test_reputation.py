@@ -314,6 +314,10 @@ def test_the_verb_remembers_tells_and_asks_nobody_in_check_mode(dns: Dns, tmp_pa
         "ams1 198.51.100.11 is announced by AS64666 as 198.51.100.0/25; it was announced by AS64500"
     )
     assert second == "scl1 203.0.113.21 is on the blocklist good.test (127.0.0.4)"
+    alder = (inventory / "journal" / "alder.yml").read_text()
+    assert "kind: reputation" in alder
+    assert first in alder
+    assert second in (inventory / "journal" / "birch.yml").read_text()
     told.unlink()
     code, said = play(inventory, state, **variables)
     assert (code, told.exists()) == (0, False), said
