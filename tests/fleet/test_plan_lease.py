@@ -59,7 +59,7 @@ def test_what_the_network_lacks(three: Fleet) -> None:
     has = leasing.held(three, {"45.0.0.1": 64496, "81.0.0.1": None})
     assert has.single == {46: "a", 81: "c"}
     assert len(has.uncovered) == 221 - 3
-    assert (has.countries, has.asns) == ({"NL"}, {64496})
+    assert (has.countries, has.asns) == (frozenset({"NL"}), frozenset({64496}))
     assert (
         45 not in leasing.held(three, {}, without="a").single or leasing.held(three, {}, without="a").single[45] == "b"
     )
@@ -80,10 +80,10 @@ def test_a_gain_counts_beside_those_that_were_taken_before(three: Fleet) -> None
         Decimal(150),
     )
     assert [(one.offer.provider, str(one.gain), one.spent, one.per_slash8) for one in chosen] == [
-        ("cheap", "41/8, KE", 20, Decimal("20.00")),
-        ("dear", "102/8, 103/8, AS64500, a second host in 41/8", 110, Decimal("45.00")),
-        ("country", "BR", 116, None),
-        ("second", "a second host in 46/8", 121, None),
+        ("cheap", "41/8, KE", Decimal(20), Decimal("20.00")),
+        ("dear", "102/8, 103/8, AS64500, a second host in 41/8", Decimal(110), Decimal("45.00")),
+        ("country", "BR", Decimal(116), None),
+        ("second", "a second host in 46/8", Decimal(121), None),
     ]
     said = leasing.shown(has, [offer("x", 1, {41}, "KE")], chosen, Decimal(150), "USD")
     assert "121 of 150 USD a year: 3 more /8s." in said
@@ -97,7 +97,7 @@ def test_no_budget_buys_nothing(three: Fleet) -> None:
 
 def test_the_present_providers_plans_are_offers_in_their_own_ranges(three: Fleet) -> None:
     (known,) = offers.known(three, {"45.0.0.1": 64496})
-    assert (known.slash8s, known.asns, known.cost) == ({45, 46, 81}, {64496}, Decimal("50.00"))
+    assert (known.slash8s, known.asns, known.cost) == (frozenset({45, 46, 81}), frozenset({64496}), Decimal("50.00"))
 
 
 def test_a_file_of_offers_is_read(three: Fleet, tmp_path: Path) -> None:
@@ -112,8 +112,8 @@ def test_a_file_of_offers_is_read(three: Fleet, tmp_path: Path) -> None:
     assert (cedar.provider, cedar.cost, cedar.slash8s, cedar.asns) == (
         "Cedar, Ltd",
         Decimal("18.00"),
-        {41, 102},
-        {64500},
+        frozenset({41, 102}),
+        frozenset({64500}),
     )
     assert (elm.slash8s, elm.country) == (frozenset(), "NL")
 
