@@ -14,17 +14,23 @@ from strandline_cli.progress import Progress, Step
 RESULT = network.BUILD / "publish.json"
 PROGRAM = "/files/bench/publish/measure.py"
 MEMORY = "2g"  # of database, publisher and the files that the kernel keeps for them: as on a small host
+CONTAINER = "bench-publish"
 NEVER = 7200.0  # seconds: whatever takes longer hangs
 
 
 def measure(step: Step, image: str, scale: float, rounds: int) -> dict[str, Any]:
     """Run the program in a container without a network that is gone afterwards. Raises StepFailed."""
     container = [
-        "podman", "run", "--rm", "--network=none", f"--memory={MEMORY}", f"--memory-swap={MEMORY}",
+        "podman", "run", "--rm", "--replace", f"--name={CONTAINER}", "--network=none",
+        f"--memory={MEMORY}", f"--memory-swap={MEMORY}",
         f"--volume={paths.ROOT / 'files'}:/files:ro", image,
     ]  # fmt: skip
     program = [*container, "python3", PROGRAM]
-    return network.figures(step, [*program, "--scale", str(scale), "--rounds", str(rounds)], NEVER)
+    try:
+        return network.figures(step, [*program, "--scale", str(scale), "--rounds", str(rounds)], NEVER)
+    finally:
+        # After an interrupt it would go on for an hour: the command in a container isn't podman's child.
+        podman.ask("rm", "--force", "--ignore", "--time=1", CONTAINER)
 
 
 @click.command("publish", short_help="What publishing costs, with few and with many hourly rows.")
