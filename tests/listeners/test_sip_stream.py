@@ -212,3 +212,10 @@ def test_one_stream_does_not_keep_the_others_waiting() -> None:
 )
 def test_any_bytes_never_raise(segments: list[bytes]) -> None:
     run(*segments)
+
+
+@pytest.mark.parametrize("byte", range(256))
+def test_behind_any_byte_the_next_request_is_read(byte: int) -> None:
+    """The vertical tab and the form feed once ended the connection: Python takes them for blanks, and SIP does not."""
+    records, _, _ = run(sip(), bytes([byte]), b"\r\n", sip())
+    assert [record.name for record in records].count("sip.request") == 2

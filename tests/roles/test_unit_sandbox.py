@@ -32,6 +32,7 @@ VARIABLES: dict[str, Any] = {
     "listener_ssh_max_connections": 20,
     "listener_ssh_ports": [22],
     "publisher_database": {"address": "192.0.2.2"},
+    "publisher_mirrors": [{"address": "192.0.2.9"}],
     "__listener_python_listener": {"name": "vnc", "title": "VNC"},
     "__listener_python_unit": "strandline-vnc",
     "__listener_python_wanted": {"memory_max": "64M", "connections": 8},
