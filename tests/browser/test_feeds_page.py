@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "files"), str(ROOT / "tests" / "publisher")]
 
-from publisher_fakes import AS_TABLE, END, FakeSource, row  # noqa: E402
+from publisher_fakes import AS_TABLE, END, FakeSource, every_feed, row  # noqa: E402
 from strandline.publisher import addresses, config, publish, source, window  # noqa: E402
 
 
@@ -32,7 +32,7 @@ def webroot(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "Test Network", "what washes ashore", "feeds@example.org", "https://feeds.example.org/",
             "Creative Commons Attribution 4.0, https://creativecommons.org/licenses/by/4.0/", "Write to us.",
         ),
-        feeds=config.load_feeds(ROOT / "files/strandline/protocols/feeds.yml"),
+        feeds=config.load_feeds(every_feed(top)),
         webroot=top / "www", state=top / "state", asn_table=top / "asn.tsv",
         never=addresses.NeverList(publish_ranges=[addresses.parse_network("198.18.0.0/15")]),
     )  # fmt: skip

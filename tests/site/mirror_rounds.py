@@ -25,7 +25,7 @@ from unittest.mock import patch
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "files"), str(ROOT / "tests" / "publisher")]
 
-from publisher_fakes import AS_TABLE, END, FakeSource, row  # noqa: E402
+from publisher_fakes import AS_TABLE, END, FakeSource, every_feed, row  # noqa: E402
 from strandline.publisher import __main__ as program  # noqa: E402
 from strandline.publisher import addresses, config, mirror, publish, store, window  # noqa: E402
 
@@ -105,7 +105,7 @@ def settings_here() -> config.Config:
         network=config.Network(
             "Test", "a test", "feeds@example.org", "https://feeds.example.org/", "CC BY 4.0", "Write to us."
         ),
-        feeds=config.load_feeds(ROOT / "files/strandline/protocols/feeds.yml")[:4],
+        feeds=config.load_feeds(every_feed(HERE))[:4],
         webroot=HERE / "www", state=HERE / "state", asn_table=HERE / "asn.tsv",
         never=addresses.NeverList(publish_ranges=[addresses.parse_network("198.18.0.0/15")]),
     )  # fmt: skip
