@@ -54,7 +54,8 @@ def ident(argument: str) -> None:
     """Send bytes (in hex), say nothing more, read to the end of the connection."""
     sock = connect()
     sock.sendall(bytes.fromhex(argument))
-    sock.shutdown(socket.SHUT_WR)
+    with contextlib.suppress(OSError):  # the sensor may have ended the connection already, for what it has read
+        sock.shutdown(socket.SHUT_WR)
     said(sock, answer=read_all(sock).decode("latin-1"))
 
 

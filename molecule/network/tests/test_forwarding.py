@@ -137,7 +137,8 @@ def fields(line: str) -> dict[str, Any]:
     if line.startswith("{"):
         found: dict[str, Any] = json.loads(line)
         return found
-    who, number, ts, rts, message = line.split("\t")
+    who, number, ts, rts, message, end = line.split("\t")
+    assert end == "", "the tab behind the message says that the line is whole"
     sensor, run = who.split(" ")
     said = dict(re.findall(r'([a-z_]+)=("[^"]*"|[^ ]+)(?: |$)', message))
     return {"sensor": sensor, "run": run, "n": number, "ts": ts, "rts": rts, **said}
