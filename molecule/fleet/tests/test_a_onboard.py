@@ -49,7 +49,7 @@ def test_a_firewall_rule_that_locks_out_undoes_itself() -> None:
 
 @contextmanager
 def watching_processes() -> Iterator[list[str]]:
-    """Look for the provider's password in every process's arguments meanwhile; yields those that had it."""
+    """Look for the provider's password in every process's arguments meanwhile; yields those that had it, masked."""
     secret = PASSWORD_FILE.read_bytes().strip()
     seen: list[str] = []
     ended = threading.Event()
@@ -62,7 +62,8 @@ def watching_processes() -> Iterator[list[str]]:
                 except OSError:
                     continue
                 if secret in text:
-                    seen.append(text.replace(b"\0", b" ").decode(errors="replace"))
+                    shown = text.replace(secret, b"THE PASSWORD").replace(b"\0", b" ").decode(errors="replace")
+                    seen.append(f"{arguments.parent.name}: {shown}")
 
     watcher = threading.Thread(target=watch)
     watcher.start()
