@@ -51,7 +51,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
 
 
 def amount(text: str) -> Decimal:
-    """A budget. Raises Refusal for what is none."""
+    """Return a budget as a number. Raises Refusal if the text is not an amount of money."""
     try:
         budget = Decimal(text)
         if 0 <= budget <= 10**9:

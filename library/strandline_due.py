@@ -20,11 +20,11 @@ options:
     type: path
     required: true
   days:
-    description: A lease's renewal, last day to cancel or end is due so many days ahead.
+    description: How many days before a lease's renewal, last day to cancel or end it is listed.
     type: int
     default: 30
   certificate_days:
-    description: A certificate's end is due so many days ahead.
+    description: How many days before a certificate ends it is listed.
     type: int
     default: 60
   calendar:

@@ -168,11 +168,11 @@ VERBS: tuple[Verb, ...] = (
         "Say which renewals, last days to cancel, ended leases and certificates are due.",
         (),
         (
-            Option("--days", "due_days", "A lease's day is due so many days ahead: 30.", click.IntRange(0, 3660)),
+            Option("--days", "due_days", "List a lease's day this many days before: 30.", click.IntRange(0, 3660)),
             Option(
                 "--certificate-days",
                 "due_certificate_days",
-                "A certificate's end is due so many days ahead: 60.",
+                "List a certificate's end this many days before: 60.",
                 click.IntRange(0, 3660),
             ),
             Option("--ics", "due_ics", "Write all days that are known there, as a calendar.", FILE, metavar="FILE"),

@@ -15,7 +15,7 @@ from strandline_fleet.icalendar import Event
 from strandline_fleet.inventory.model import Fleet, Host, Provider
 
 LEASE_DAYS = 30
-"""A lease's day is due so many days ahead."""
+"""How many days before a lease's day it is listed as due."""
 CERTIFICATE_DAYS = 60
 REMIND_DAYS = 7
 

@@ -17,9 +17,9 @@ ROOT = Path(__file__).parents[2]
 def seen() -> dict[str, Any]:
     done = subprocess.run(
         [
-            "podman", "run", "--rm", "--network=none", f"--volume={ROOT / 'files'}:/work/files:ro",
-            f"--volume={ROOT / 'tests'}:/work/tests:ro", os.environ["STRANDLINE_PUBLISHER_IMAGE"],
-            "python3", "-B", "/work/tests/site/mirror_rounds.py",
+            "podman", "run", "--rm", "--network=none", f"--volume={ROOT / 'files'}:/strandline/files:ro",
+            f"--volume={ROOT / 'tests'}:/strandline/tests:ro", os.environ["STRANDLINE_PUBLISHER_IMAGE"],
+            "python3", "-B", "/strandline/tests/site/mirror_rounds.py",
         ],
         capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip

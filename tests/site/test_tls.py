@@ -37,8 +37,8 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     done = subprocess.run(
         [
             "podman", "run", "--rm", "--network=none", f"--volume={top}:/srv/conf:ro",
-            f"--volume={ROOT / 'tests'}:/work/tests:ro", os.environ["STRANDLINE_PUBLISHER_IMAGE"],
-            "python3", "-B", "/work/tests/site/tls_requests.py", NAME,
+            f"--volume={ROOT / 'tests'}:/strandline/tests:ro", os.environ["STRANDLINE_PUBLISHER_IMAGE"],
+            "python3", "-B", "/strandline/tests/site/tls_requests.py", NAME,
         ],
         capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip

@@ -242,7 +242,7 @@ def settle(database: Database, rounds: int) -> dict[str, float]:
 
 
 def forge(database: Database, sources: int) -> None:
-    """Let one sensor see so many forged sources in dnsrd in the last hour, where two see each real one."""
+    """Add this many forged sources to dnsrd in the last hour, each seen by one sensor; real ones are seen by two."""
     database.ask(
         f"""
         INSERT INTO strandline.sensor (name) VALUES ('one'), ('two');

@@ -223,13 +223,13 @@ def tell_others(config: Settings, text: str) -> int:
 
 
 def say_a_word(config: Settings) -> int:
-    """Try every way; exit status 1 when one fails or there is none."""
+    """Send a test message by mail and webhook, as configured; return 1 when one fails or none is configured."""
     word = Told(f"test {config.collector}", "test", f"{config.collector}: this is a test; all is well")
     return hand_over_now(config, (word,))
 
 
 def hand_over_now(config: Settings, items: tuple[Told, ...]) -> int:
-    """Deliver by every way; exit status 1 when one fails or there is none."""
+    """Send a message by mail and webhook, as configured; return 1 when one fails or none is configured."""
     failed = not ways(config)
     if failed:
         print(NO_WAY, file=sys.stderr)
