@@ -6,60 +6,42 @@ import datetime as dt
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
+from typing import Any, ClassVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "module_utils"))  # Ansible does so for modules alone
 
 from strandline_fleet import due, icalendar, report
 from strandline_fleet.errors import Refusal
-from strandline_fleet.inventory.load import SETTINGS
-from strandline_fleet.inventory.read import fleet_of
+from strandline_fleet.fleet_action import FleetAction
+from strandline_fleet.inventory.model import Fleet
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
+class ActionModule(FleetAction):
     """Runs on the controller and contacts no host."""
 
-    _requires_connection = False
-    _supports_check_mode = True
     _supports_diff = True
+    OPTIONS: ClassVar = {
+        "days": {"type": "int", "default": due.LEASE_DAYS},
+        "certificate_days": {"type": "int", "default": due.CERTIFICATE_DAYS},
+        "calendar": {"type": "path"},
+    }
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def result(self, fleet: Fleet, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Say what is due; see the documentation in library/strandline_due.py."""
-        super().run(tmp, task_vars)
-        _, arguments = self.validate_argument_spec(
-            argument_spec={
-                "inventory": {"type": "path", "required": True},
-                "days": {"type": "int", "default": due.LEASE_DAYS},
-                "certificate_days": {"type": "int", "default": due.CERTIFICATE_DAYS},
-                "calendar": {"type": "path"},
-            }
-        )
-        try:
-            return self._found(arguments, task_vars or {})
-        except Refusal as refusal:
-            raise AnsibleActionFail(str(refusal)) from refusal
-
-    def _found(self, arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
-        settings = {name: self._templar.template(variables[name]) for name in SETTINGS if name in variables}
-        fleet = fleet_of(arguments["inventory"], settings)
         ends = report.certificate_ends(fleet.directory / "certificates")
-        hosts = set(variables["groups"]["all"])
+        hosts = set(self.variables["groups"]["all"])
         now = dt.datetime.now(dt.UTC)
         today = now.date()
         known = due.items(fleet, {name: end for name, end in ends.items() if name in hosts}, today)
         found = [item for item in known if item.is_due(today, arguments["days"], arguments["certificate_days"])]
         result = {
-            "changed": False,
             "ok": not found,
             "items": due.notices(found, today),
             "table": due.table(found, today),
             "known": len(known),
         }
         if arguments["calendar"]:
-            name = str(self._templar.template(variables.get("fleet_name", "Strandline")))
+            name = str(self._templar.template(self.variables.get("fleet_name", "Strandline")))
             result |= self._written(Path(arguments["calendar"]), name, known, now)
         return result
 

@@ -6,47 +6,31 @@ import datetime as dt
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
+from typing import Any, ClassVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "module_utils"))  # Ansible does so for modules alone
 
 from strandline_fleet import journal, targets
 from strandline_fleet.errors import Refusal
-from strandline_fleet.inventory.load import SETTINGS
+from strandline_fleet.fleet_action import FleetAction
 from strandline_fleet.inventory.model import Fleet
-from strandline_fleet.inventory.read import fleet_of
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
+class ActionModule(FleetAction):
     """Runs on the controller, contacts no host and changes nothing."""
 
-    _requires_connection = False
-    _supports_check_mode = True
+    OPTIONS: ClassVar = {
+        "providers": {"type": "raw", "default": ""},
+        "news": {"type": "raw"},
+        "database": {"type": "str", "default": "collectors[0]"},
+    }
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def result(self, fleet: Fleet, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Read the journals; see the documentation in library/strandline_journal.py."""
-        super().run(tmp, task_vars)
-        variables = task_vars or {}
-        _, arguments = self.validate_argument_spec(
-            argument_spec={
-                "inventory": {"type": "path", "required": True},
-                "providers": {"type": "raw", "default": ""},
-                "news": {"type": "raw"},
-                "database": {"type": "str", "default": "collectors[0]"},
-            }
-        )
-        try:
-            settings = {name: self._templar.template(variables[name]) for name in SETTINGS if name in variables}
-            fleet = fleet_of(arguments["inventory"], settings)
-            found = shown(fleet, targets.words(arguments["providers"]))
-            if arguments["news"] is not None:
-                found["notes"] = notes(fleet, str(arguments["news"]), arguments["database"])
-        except Refusal as refusal:
-            raise AnsibleActionFail(str(refusal)) from refusal
-        return {"changed": False, **found}
+        found = shown(fleet, targets.words(arguments["providers"]))
+        if arguments["news"] is not None:
+            found["notes"] = notes(fleet, str(arguments["news"]), arguments["database"])
+        return found
 
 
 def shown(fleet: Fleet, named: list[str]) -> dict[str, Any]:

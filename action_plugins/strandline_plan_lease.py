@@ -7,47 +7,32 @@ import sys
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any
-
-from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
+from typing import Any, ClassVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "module_utils"))  # Ansible does so for modules alone
 
 from strandline_fleet import alone, leasing, offers, origins
 from strandline_fleet.errors import Refusal
-from strandline_fleet.inventory.load import SETTINGS
+from strandline_fleet.fleet_action import FleetAction
 from strandline_fleet.inventory.model import Fleet
-from strandline_fleet.inventory.read import fleet_of
 
 SHOWN = 10
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
+class ActionModule(FleetAction):
     """Runs on the controller, contacts no host and changes nothing."""
 
-    _requires_connection = False
-    _supports_check_mode = True
+    OPTIONS: ClassVar = {
+        "budget": {"type": "str", "required": True},
+        "offers": {"type": "path"},
+        "asn_table": {"type": "path"},
+        "seen": {"type": "raw"},
+        "database": {"type": "str", "default": "collectors[0]"},
+    }
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def result(self, fleet: Fleet, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Plan; see the documentation in library/strandline_plan_lease.py."""
-        super().run(tmp, task_vars)
-        variables = task_vars or {}
-        _, arguments = self.validate_argument_spec(
-            argument_spec={
-                "inventory": {"type": "path", "required": True},
-                "budget": {"type": "str", "required": True},
-                "offers": {"type": "path"},
-                "asn_table": {"type": "path"},
-                "seen": {"type": "raw"},
-                "database": {"type": "str", "default": "collectors[0]"},
-            }
-        )
-        try:
-            settings = {name: self._templar.template(variables[name]) for name in SETTINGS if name in variables}
-            return {"changed": False, **planned(fleet_of(arguments["inventory"], settings), arguments)}
-        except Refusal as refusal:
-            raise AnsibleActionFail(str(refusal)) from refusal
+        return planned(fleet, arguments)
 
 
 def amount(text: str) -> Decimal:

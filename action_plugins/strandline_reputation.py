@@ -5,45 +5,28 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
+from typing import Any, ClassVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "module_utils"))  # Ansible does so for modules alone
 
 from strandline_fleet import reputation, resolver
 from strandline_fleet.errors import Refusal
-from strandline_fleet.inventory.load import SETTINGS
-from strandline_fleet.inventory.read import fleet_of
+from strandline_fleet.fleet_action import FleetAction
+from strandline_fleet.inventory.model import Fleet
 
 ASKED = ("origin", "origin6", "blocklists")
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
+class ActionModule(FleetAction):
     """Runs on the controller and contacts no host of the fleet."""
 
-    _requires_connection = False
-    _supports_check_mode = True
+    OPTIONS: ClassVar = {
+        "settings": {"type": "dict", "default": {}},
+        "known": {"type": "str", "default": ""},
+    }
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def result(self, fleet: Fleet, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Look; see the documentation in library/strandline_reputation.py."""
-        super().run(tmp, task_vars)
-        _, arguments = self.validate_argument_spec(
-            argument_spec={
-                "inventory": {"type": "path", "required": True},
-                "settings": {"type": "dict", "default": {}},
-                "known": {"type": "str", "default": ""},
-            }
-        )
-        try:
-            return self._looked(arguments, task_vars or {})
-        except Refusal as refusal:
-            raise AnsibleActionFail(str(refusal)) from refusal
-
-    def _looked(self, arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
-        checked = {name: self._templar.template(variables[name]) for name in SETTINGS if name in variables}
-        fleet = fleet_of(arguments["inventory"], checked)
         hosts = {host.name: host.addresses for host in fleet.hosts()}
         provider = {host.name: host.provider.removeprefix("provider_") for host in fleet.hosts()}
         settings = arguments["settings"]
@@ -58,7 +41,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
             )
         found = reputation.changes(hosts, before, now)
         return {
-            "changed": False,
             "asked": asked,
             "items": [{"subject": f"reputation {each.host}", "state": each.state, "text": each.text} for each in found],
             "notes": [
