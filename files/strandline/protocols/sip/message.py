@@ -53,8 +53,9 @@ _WRONG = ("line", "length", "via", "version", "headers")
 BLANK_LINE = re.compile(rb"\n\r*\n")
 """The end of the line before the blank line, and the blank line."""
 
-LEADING = re.compile(rb"[ \t\r\n]*")
-"""What may stand before a message (section 7.5); blanks in it are wrong."""
+LEADING = re.compile(rb"[ \t\r\n\v\f]*")
+"""What may stand before a message (section 7.5); blanks in it are wrong. They are the bytes that `strip` and `split`
+below remove: if two places disagree on them, neither consumes them, and they are read again and again."""
 
 # Most are like this; what is not goes through _odd_line.
 _PLAIN_LINE = re.compile(rb"([A-Z]+) ([A-Za-z][A-Za-z0-9+.-]*:[^\x00-\x20\x7f-\xff<>\"]+) (SIP/2\.0)\r*\n")

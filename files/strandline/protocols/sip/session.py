@@ -302,7 +302,7 @@ class StreamSession:
 
     def _hopeless(self) -> bool:
         """Whether no SIP message can begin here: a binary byte first, or a whole first line that is none."""
-        start = self._buffer.lstrip(b" \t\r\n")  # not every blank of Python's: a vertical tab is a binary byte
+        start = self._buffer.lstrip()
         if not 0x20 < start[0] < 0x7F:
             return True
         return b"\n" in start and not is_response(start) and request_line(first_line(start)) is None
