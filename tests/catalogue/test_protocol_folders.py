@@ -62,12 +62,27 @@ def test_a_folder_is_all_that_a_protocol_needs(package: Path) -> None:
         ("listener: {ports: [{port: 43, proto: udp}]}\n" + EVENTS, "its first trusted field must be `verified`"),
         (LISTENER + "events: {query: {summary: s}}", "begin the event's name with whois."),
         (LISTENER + "events: {whois.query: {}}", "whois.query: give it a summary"),
+        (LISTENER + "events: {whois.query: {summary: s, trusted: [a]}}", "whois.query: trusted: write a mapping"),
+        (LISTENER + "events: {whois.query: {summary: s, values: [a]}}", "whois.query: values: write a mapping"),
+        (LISTENER + EVENTS.replace("{help: it}", "text"), "values: query: write {help: what it is}"),
+        (LISTENER + EVENTS.replace("help: it", "cap: 512"), "values: query: write {help: what it is}"),
+        (LISTENER + EVENTS.replace("help: it", "help: it, cap: many"), "values: query: cap: write a number"),
+        (LISTENER + EVENTS.replace("help: it", "help: it, cap: 0"), "values: query: cap: write a number"),
     ],
 )
 def test_mistakes_in_events_are_named(package: Path, events: str, words: str) -> None:
     with pytest.raises(CatalogueError) as caught:
         catalogue.load(whois(package, events))
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("more", ["unit: whois.service", "program: whoisd"])
+def test_a_listener_in_python_has_the_names_that_its_role_gives(package: Path, more: str) -> None:
+    whois(package, LISTENER.replace("]}", f"], {more}}}") + EVENTS)
+    catalogue.load(package)
+    (package / "protocols" / "whois" / "session.py").write_text("")
+    with pytest.raises(CatalogueError, match="remove unit and program"):
+        catalogue.load(package)
 
 
 @pytest.mark.parametrize(

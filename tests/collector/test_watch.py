@@ -569,6 +569,8 @@ def test_what_others_have_told_goes_out_without_the_database_too(
     config = settings.parse({**tree(tmp_path, webhook={"url": url}), **gone}, "f")
     assert watch.tell_others(config, json.dumps([ITEM])) == 0
     assert hook.posts[0][2]["items"] == [ITEM]
+    assert watch.tell_others(config, "[]") == 0
+    assert len(hook.posts) == 1  # and no empty message
     hook.status = 500
     assert watch.tell_others(config, json.dumps([ITEM])) == 1
     nobody = settings.parse(tree(tmp_path), "f")

@@ -168,7 +168,7 @@ def test_the_daemon_answers_heartbeat_and_canary_and_logs(copy: Copy, listener: 
         f"print(json.dumps(asking.answers('finger', '127.0.0.1', {port}, 'tcp')))"
     )
     assert copy.python(asked) is True
-    assert events.recv(8192).decode().endswith(' proto=tcp query="canary-heartbeat"')
+    assert re.search(r' proto=tcp query="canary-[0-9a-f]{20}"$', events.recv(8192).decode())
     sent = copy.python(
         "from strandline_fleet import canary, probes\n"
         "from strandline.protocols.client import mark\n"

@@ -97,6 +97,8 @@ def test_the_list_is_what_its_schema_says(settings: config.Config, source: FakeS
     )  # fmt: skip
     [kept] = [feed for feed in feeds if feed["status"] == "kept"]
     assert (kept["window_end"], kept["stale_after"]) == ("2026-11-25T03:00:00Z", "2026-11-25T06:04:00Z")
+    named = {**second, "feeds": [{**feed, "category": "dns_rd"} for feed in feeds]}
+    jsonschema.validate(named, schema)  # a feed's name may have an underscore
     broken = {**second, "generated": "yesterday"}
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(broken, schema)

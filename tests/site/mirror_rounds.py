@@ -135,7 +135,9 @@ class World:
     def push(self, **changes: Any) -> dict[str, Any]:
         """Bring the mirror up to date, and say how it is then."""
         to = dataclasses.replace(self.mirror, **changes)
-        problem = mirror.push(to, self.settings.webroot, key=KEY, state=self.settings.state)
+        problem = mirror.push(
+            to, self.settings.webroot, key=KEY, state=self.settings.state, until=time.monotonic() + 120
+        )
         return {"problem": problem, "same": same(self.settings.webroot, THERE), "sums": sums(THERE)}
 
 

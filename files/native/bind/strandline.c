@@ -43,7 +43,7 @@
 #include "strandline_event.h"
 #include "tcp_stream.h"
 
-#define PROGRAM		"strandline-dns"	/* files/catalogue/events.yml */
+#define PROGRAM		"strandline-dns"	/* files/strandline/protocols/dns/events.yml */
 #define QNAME_CAP	1024			/* likewise: a name is never cut */
 #define DATA_CAP	256			/* likewise */
 
@@ -143,7 +143,7 @@ add_qname(struct strandline_event *event, const struct dns_request *request)
 	strandline_event_value(event, "qname", text, length, QNAME_CAP);
 }
 
-/* The fields of dns.query, in the order of files/catalogue/events.yml. */
+/* The fields of dns.query, in the order of files/strandline/protocols/dns/events.yml. */
 static void
 add_query(struct strandline_event *event, const struct dns_request *request)
 {

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes of what is unfinished that are kept, as in an event (files/catalogue/events.yml). */
+/* Bytes of what is unfinished that are kept, as in an event (files/strandline/protocols/dns/events.yml). */
 #define TCP_STREAM_KEPT 256
 
 /* All zero at the beginning. */

@@ -1,7 +1,7 @@
 /*
  * One event, one line, one datagram: the writer that the C listeners share.
  *
- * The grammar of the line (files/catalogue/events.yml names the fields of each event):
+ * The grammar of the line (events.yml in the folder of each protocol names the fields of each event):
  *
  *   event=ssh.client saddr=192.0.2.7 sport=51044 daddr=203.0.113.9 dport=22 proto=tcp valid=yes ident="SSH-2.0-Go"
  *

@@ -1,5 +1,5 @@
 /*
- * What the sensor's OpenSSH does beyond Debian's: it writes events (files/catalogue/events.yml) and lets nobody in.
+ * What the sensor's OpenSSH does beyond Debian's: it writes events (files/strandline/protocols/ssh/events.yml) and lets nobody in.
  *
  * sensor.c runs in sshd, the listener, and in sshd-session, the monitor; never in sshd-auth, the process that talks to the
  * client: that one only sends requests over the monitor's pipe (sensor_auth.c). So addresses, ports and the time of an

@@ -121,11 +121,15 @@ def load(package: Path = PACKAGE) -> dict[str, Any]:
         document = _document(file)
         if not NAME.fullmatch(name):
             raise CatalogueError(f"{folder}: name the folder with small letters and digits, at most 16, a letter first")
-        catalogue["listeners"][name] = {**_listener(file, name, document), "python": (folder / "session.py").is_file()}
+        listener = _listener(file, name, document)
+        python = (folder / "session.py").is_file()
+        if python and (listener["program"], listener["unit"]) != (f"strandline-{name}", f"strandline-{name}.service"):
+            raise CatalogueError(f"{file}: listener: remove unit and program: in Python they are the default ones")
+        catalogue["listeners"][name] = {**listener, "python": python}
         for event, entry in document["events"].items():
             if not str(event).startswith(f"{name}."):
                 raise CatalogueError(f"{file}: {event}: begin the event's name with {name}.")
-            catalogue["events"][event] = {"listener": name, **entry}
+            catalogue["events"][event] = {**entry, "listener": name}
     _check_ports(catalogue["listeners"])
     read(catalogue)
     return catalogue
@@ -141,7 +145,23 @@ def _document(file: Path) -> dict[str, Any]:
     for event, entry in document["events"].items():
         if not isinstance(entry, dict) or not entry.get("summary"):
             raise CatalogueError(f"{file}: {event}: give it a summary")
+        _check_fields(f"{file}: {event}", entry)
     return document
+
+
+def _check_fields(where: str, entry: Mapping[str, Any]) -> None:
+    """Raise CatalogueError unless the event's fields have the shape that protocols/README.md shows."""
+    trusted, values = entry.get("trusted") or {}, entry.get("values") or {}
+    if not isinstance(trusted, dict):
+        raise CatalogueError(f"{where}: trusted: write a mapping, NAME: what it means")
+    if not isinstance(values, dict):
+        raise CatalogueError(f"{where}: values: write a mapping, NAME: {{help: what it is}}")
+    for name, value in values.items():
+        if not isinstance(value, dict) or not value.get("help"):
+            raise CatalogueError(f"{where}: values: {name}: write {{help: what it is}}, and cap if 256 bytes don't do")
+        cap = value.get("cap", CAP)
+        if isinstance(cap, bool) or not isinstance(cap, int) or cap < 1:
+            raise CatalogueError(f"{where}: values: {name}: cap: write a number of bytes, for example 1024")
 
 
 def _listener(file: Path, name: str, document: Mapping[str, Any]) -> dict[str, Any]:

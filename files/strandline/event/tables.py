@@ -11,7 +11,7 @@ from .patterndb import examples
 _DOCS_HEAD = """\
 # Events
 
-<!-- Made by files/strandline/event/render.py. Change events.yml in files/strandline/protocols/*/, not this page. -->
+<!-- Made by files/strandline/event/render.py. Change the events.yml of a protocol or of sensor/, not this page. -->
 
 A listener writes one line for each event. The collector's patterndb rules, this page and the tests follow from the file
 `events.yml` in each protocol's folder, `files/strandline/protocols/`.

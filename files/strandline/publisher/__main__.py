@@ -11,6 +11,7 @@ import argparse
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ _READERS: Mapping[str, Callable[[Path], object]] = {
 }
 _EX_TEMPFAIL = 75
 _EX_CONFIG = 78
+_MIRRORS_SECONDS = 2400.0  # for all of them together: they must not hold up the next hour's run
 _LOCK_TIMEOUT = 300.0  # seconds; a run of 200,000 addresses takes some ten
 
 
@@ -107,9 +109,12 @@ def _run(options: argparse.Namespace) -> int:
 def _push(settings: config.Config) -> list[str]:
     """Bring the mirrors up to date; return what went wrong. One that fails stops no other."""
     missed = []
+    until = time.monotonic() + _MIRRORS_SECONDS
     if settings.mirror_key is not None and store.current(settings.webroot) is not None:
         for one in settings.mirrors:
-            if problem := mirror.push(one, settings.webroot, key=settings.mirror_key, state=settings.state):
+            if problem := mirror.push(
+                one, settings.webroot, key=settings.mirror_key, state=settings.state, until=until
+            ):
                 _LOG.error("%s", problem)
                 missed.append(problem)
     return missed

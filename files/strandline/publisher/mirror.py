@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import shlex
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,6 @@ from ..shared import documents
 from . import store
 
 _LOG = logging.getLogger(__name__)
-_SECONDS = 900
 _SILENT_SECONDS = 60
 
 
@@ -43,10 +43,11 @@ def _ssh(mirror: Mirror, key: Path, known_hosts: Path) -> str:
     return shlex.join([*argv, *(f"-o{name}={value}" for name, value in options.items())])
 
 
-def push(mirror: Mirror, webroot: Path, *, key: Path, state: Path) -> str:
+def push(mirror: Mirror, webroot: Path, *, key: Path, state: Path, until: float) -> str:
     """Send all generations, let the mirror's link lead to the newest, and remove there what is gone here.
 
-    Returns what went wrong as a sentence for the operator, or nothing. The mirror then is as it was or as it shall be.
+    It is given up at `until`, a time of time.monotonic(). Returns what went wrong as a sentence for the operator, or
+    nothing. Either way the mirror serves one complete generation, the old or the new.
     """
     known_hosts = state / f"mirror-{mirror.name}.known_hosts"
     with documents.replacing(known_hosts) as file:
@@ -61,20 +62,29 @@ def push(mirror: Mirror, webroot: Path, *, key: Path, state: Path) -> str:
         ("it could not be switched to the new generation", ["-l", f"{webroot / store.LINK}", target]),
         ("its old generations could not be removed", ["--delete", *files]),
     ):
-        if problem := _rsync([f"--rsh={shell}", *arguments]):
+        if problem := _rsync([f"--rsh={shell}", *arguments], until):
             return f"mirror {mirror.name}: {what} ({problem})"
     _LOG.info("mirror %s has what is published here", mirror.name)
     return ""
 
 
-def _rsync(arguments: Sequence[str]) -> str:
-    """Run rsync; what went wrong, or nothing."""
+def _rsync(arguments: Sequence[str], until: float) -> str:
+    """Run rsync; return what went wrong, or nothing."""
+    seconds = until - time.monotonic()
+    if seconds <= 0:
+        return "no time was left for it in this hour"
     try:
         done = subprocess.run(
             ["/usr/bin/rsync", f"--timeout={_SILENT_SECONDS}", *arguments],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False, timeout=_SECONDS,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False, timeout=seconds,
         )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired:
+        return f"not done after {seconds:.0f} seconds"
+    except OSError as error:
         return f"rsync can't be run: {error}"
+    if done.returncode == 0:
+        return ""
+    # The other side writes this, and it goes to the journal, the database and a mail.
+    said = "".join(char if char.isascii() and char.isprintable() else " " for char in done.stderr)
     # The end: ssh says what it refuses behind a banner, rsync what it missed behind the files.
-    return "" if done.returncode == 0 else " ".join(done.stderr.split())[-300:] or f"rsync ended with {done.returncode}"
+    return " ".join(said.split())[-300:] or f"rsync ended with {done.returncode}"

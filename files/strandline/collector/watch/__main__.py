@@ -201,6 +201,8 @@ def tell_others(config: Settings, text: str) -> int:
     except tell.ItemsError as error:
         print(f"standard input: {error}", file=sys.stderr)
         return 2
+    if not items:
+        return 0
     if not ways(config):
         print(f"{NO_WAY}: set collector_watch_mail_to or collector_watch_webhook_url", file=sys.stderr)
         return 1

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import socket
 
-from ...protocols.client import client
+from ...protocols.client import client, mark
 
 TIMEOUT = 3.0
 """Seconds for one answer."""
-MARK = "heartbeat"
 ENOUGH = 8
 """Bytes of a stream by which every protocol's answer is known."""
 
@@ -27,7 +26,7 @@ def answers(protocol: str, address: str, port: int, proto: str, timeout: float =
             if known is None:
                 return proto == "tcp"
             if not known.SPEAKS_FIRST:
-                asker.sendall(known.say(MARK, address, proto))
+                asker.sendall(known.say(mark(protocol), address, proto))
             said = asker.recv(4096)
             if proto == "tcp" and 0 < len(said) < ENOUGH:
                 said += asker.recv(4096)

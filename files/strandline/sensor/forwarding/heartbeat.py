@@ -214,7 +214,7 @@ def count(configuration: Configuration, now: Totals, kept: Totals) -> list[str]:
 
 
 def line(event: str, fields: Mapping[str, object]) -> str:
-    """The event's line (files/strandline/protocols/*/events.yml has its fields)."""
+    """The event's line (files/strandline/sensor/events.yml has its fields)."""
     return f"event={event} {FLOW} " + " ".join(f"{key}={token(str(value))}" for key, value in fields.items())
 
 
