@@ -21,7 +21,7 @@ def seen() -> dict[str, Any]:
             f"--volume={ROOT / 'tests'}:/strandline/tests:ro", os.environ["STRANDLINE_PUBLISHER_IMAGE"],
             "python3", "-B", "/strandline/tests/site/mirror_rounds.py",
         ],
-        capture_output=True, text=True, check=False, timeout=300,
+        capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, Any] = json.loads(done.stdout)

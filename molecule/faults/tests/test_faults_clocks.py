@@ -132,15 +132,16 @@ def test_midnight_passes_under_load_while_everything_is_kept_within_bounds() -> 
     with keepers_clocks(sensor) as clocks:
         traffic = Traffic("midnight", rate=120)
         assert poll(lambda: settled(traffic), 30)
-        ahead = (datetime.combine(morrow, datetime.min.time(), UTC) - datetime.now(UTC)).total_seconds() - 6
-        midnight = time.monotonic() + 6
+        ahead = (datetime.combine(morrow, datetime.min.time(), UTC) - datetime.now(UTC)).total_seconds() - 12
+        midnight = time.monotonic() + 12
         for clock in clocks:
             clock.set(ahead)
-        while time.monotonic() < midnight + 2:
+        while time.monotonic() < midnight + 6:
             sensor.unit("start", "strandline-prune.service")
             assert spooled(sensor, today) or time.monotonic() >= midnight
-            # What is written between the keeper's beginning and midnight would look as old as it truly is.
-            if not -0.3 < midnight - time.monotonic() < 2:
+            # What is written while the keeper runs has the true time, days ago by its clock. Before midnight the file's
+            # day protects it; a round must be over by then, and a busy collector must have written the day's last line.
+            if not -3 < midnight - time.monotonic() < 6:
                 compress([today, eve], ahead)
         assert not spooled(sensor, today)
         assert spooled(sensor, eve)
