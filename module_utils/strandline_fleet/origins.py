@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from strandline.publisher import astable, errors
+from strandline.publisher import astable
+from strandline.shared.settings import ConfigurationError
 
 from strandline_fleet.errors import Refusal
 from strandline_fleet.inventory.model import Fleet, Host
@@ -74,5 +75,5 @@ def _load(table: Path) -> Any:
     """The publisher's reader: the table has one parser, which runs on the publisher and here."""
     try:
         return astable.AsTable.load(table)
-    except errors.ConfigurationError as error:
+    except ConfigurationError as error:
         raise Refusal(str(error)) from error

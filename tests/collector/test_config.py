@@ -6,36 +6,37 @@ from pathlib import Path
 
 import pytest
 from strandline.collector import config, loader
-from strandline.collector.config import ConfigError
 from strandline.event import catalogue as catalogue_files
+from strandline.shared.settings import ConfigurationError, Section
 
 GOOD = {"collector": "c1", "database": "dbname=strandline"}
 
 
 def test_defaults_are_the_documented_ones() -> None:
-    read = config.parse(GOOD, "x")
+    read = config.parse(Section("x", GOOD))
     assert (read.spool, read.keep_hours, read.poll_seconds) == (Path("/var/spool/strandline/parsed"), 72, 0.2)
-    assert config.parse(GOOD | {"spool": "/a", "poll_seconds": 1}, "x").spool == Path("/a")
+    assert config.parse(Section("x", GOOD | {"spool": "/a", "poll_seconds": 1})).spool == Path("/a")
 
 
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ([], "x: must be fields"),
-        ({"database": "d"}, "x: field collector is missing"),
-        (GOOD | {"spol": "/a"}, "x: unknown field 'spol'; known are collector,"),
-        (GOOD | {"spool": 3}, "x: spool must be text, not 3"),
-        (GOOD | {"database": ""}, "x: database must be text"),
-        (GOOD | {"keep_hours": "72"}, "x: keep_hours must be a number from 3 to 8760, not '72'"),
-        (GOOD | {"keep_hours": 2.5}, "x: keep_hours must be a number"),
-        (GOOD | {"poll_seconds": True}, "x: poll_seconds must be a number from 0.01 to 60, not True"),
-        (GOOD | {"poll_seconds": 0}, "x: poll_seconds must be a number"),
-        (GOOD | {"chunk_bytes": 65536}, "x: chunk_bytes must be at least twice max_line_bytes"),
+        ([], "x: is not a mapping"),
+        ({"database": "d"}, "x collector: is missing"),
+        (GOOD | {"spol": "/a"}, "x spol: is not a known setting. Known: collector,"),
+        (GOOD | {"spool": 3}, "x spool: is missing or not a text"),
+        (GOOD | {"spool": "a"}, "x spool: is not an absolute path"),
+        (GOOD | {"database": ""}, "x database: is missing or not a text"),
+        (GOOD | {"keep_hours": "72"}, "x keep_hours: is not a whole number from 3 to 8760. Write one, such as 72."),
+        (GOOD | {"keep_hours": 2.5}, "x keep_hours: is not a whole number"),
+        (GOOD | {"poll_seconds": True}, "x poll_seconds: is not a number from 0.01 to 60"),
+        (GOOD | {"poll_seconds": 0}, "x poll_seconds: is not a number"),
+        (GOOD | {"chunk_bytes": 65536}, "x chunk_bytes: is less than twice max_line_bytes"),
     ],
 )
 def test_a_wrong_file_is_named_with_field_and_remedy(document: object, message: str) -> None:
-    with pytest.raises(ConfigError) as refused:
-        config.parse(document, "x")
+    with pytest.raises(ConfigurationError) as refused:
+        config.parse(Section("x", document))
     assert str(refused.value).startswith(message)
 
 

@@ -20,6 +20,7 @@ from strandline.collector.watch import __main__ as watch
 from strandline.collector.watch import deliver, facts, judge, settings, tell
 from strandline.collector.watch.judge import Collector, Known, Listener, Sensor, Told
 from strandline.collector.watch.settings import Limits, Mail, Webhook
+from strandline.shared.settings import ConfigurationError, Section
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=30)
@@ -429,26 +430,28 @@ def tree(tmp_path: Path, **changes: Any) -> dict[str, Any]:
 
 
 def test_without_recipients_nothing_is_sent(tmp_path: Path) -> None:
-    assert watch.ways(settings.parse(tree(tmp_path), "f")) == []
+    assert watch.ways(settings.parse(Section("f", tree(tmp_path)))) == []
     both = tree(tmp_path, mail={"to": ["a@b"], "sender": "s@b"}, webhook={"url": "https://h.example.org/x"})
-    assert watch.ways(settings.parse(both, "f")) == ["mail", "webhook"]
+    assert watch.ways(settings.parse(Section("f", both))) == ["mail", "webhook"]
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"webhook": {"url": "http://hooks.example.org/"}}, "must begin with https://"),
+        ({"webhook": {"url": "http://hooks.example.org/"}}, "webhook url: has another scheme. Begin it with https://"),
         ({"webhook": {"url": "https://h/", "headers": {"X": "a\r\nY: b"}}}, "can't be a header"),
-        ({"mail": {"to": ["a@b"], "sender": "s@b", "security": "ssl"}}, "none, starttls or tls"),
+        ({"mail": {"to": ["a@b"], "sender": "s@b", "security": "ssl"}}, "Write one of none, starttls, tls"),
         ({"mail": {"to": ["a@b"], "sender": "s@b", "host": "m.example.org", "password": "x"}}, "in the clear"),
         ({"mail": {"to": ["a"], "sender": "s@b"}}, "no mail address"),
-        ({"mail": {"to": ["a@b"], "sender": "s@b", "prot": 1}}, "unknown field 'prot'"),
-        ({"limits": {"silence_minutes": "soon"}}, "could not convert"),
+        ({"mail": {"to": ["a@b"], "sender": "s@b", "prot": 1}}, "watch.json mail prot: is not a known setting"),
+        ({"limits": {"silence_minutes": "soon"}}, "limits silence_minutes: is not a number from 0.1 to 10080"),
+        ({"limits": {"silense_minutes": 9}}, "limits silense_minutes: is not a known setting"),
+        ({"state": 3}, "state: is missing or not a text"),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, change: dict[str, Any], says: str) -> None:
-    with pytest.raises(settings.SettingsError, match=says):
-        settings.parse(tree(tmp_path, **change), "watch.json")
+    with pytest.raises(ConfigurationError, match=says):
+        settings.parse(Section("watch.json", tree(tmp_path, **change)))
 
 
 def test_the_loader_is_judged_by_its_status(tmp_path: Path) -> None:
@@ -492,7 +495,7 @@ def test_up_since() -> None:
 def test_a_database_that_is_away_is_told_once(tmp_path: Path, hook: Any) -> None:
     """Without the database a file remembers, and a way that failed is tried again."""
     webhook = {"url": f"http://127.0.0.1:{hook.server_address[1]}/"}
-    config = settings.parse(tree(tmp_path, webhook=webhook), "f")
+    config = settings.parse(Section("f", tree(tmp_path, webhook=webhook)))
     at = NOW.timestamp()
     for minute in range(3):
         watch.database_is_away(config, "refused", lambda minute=minute: at + 60 * minute)  # type: ignore[misc]
@@ -554,7 +557,9 @@ ITEM = {"subject": "renews ams1", "state": "due", "text": "ams1: 2027-03-01, ren
 def test_what_can_not_be_told_is_refused_and_nothing_sent(
     tmp_path: Path, hook: Any, capsys: pytest.CaptureFixture[str], text: str, says: str
 ) -> None:
-    config = settings.parse(tree(tmp_path, webhook={"url": f"http://127.0.0.1:{hook.server_address[1]}/"}), "f")
+    config = settings.parse(
+        Section("f", tree(tmp_path, webhook={"url": f"http://127.0.0.1:{hook.server_address[1]}/"}))
+    )
     assert watch.tell_others(config, text) == 2
     assert says in capsys.readouterr().err
     assert hook.posts == []
@@ -566,14 +571,14 @@ def test_what_others_have_told_goes_out_without_the_database_too(
     """With the database, the fleet scenario tells something."""
     url = f"http://127.0.0.1:{hook.server_address[1]}/"
     gone = {"database": "host=127.0.0.1 port=1 dbname=none user=none"}
-    config = settings.parse({**tree(tmp_path, webhook={"url": url}), **gone}, "f")
+    config = settings.parse(Section("f", {**tree(tmp_path, webhook={"url": url}), **gone}))
     assert watch.tell_others(config, json.dumps([ITEM])) == 0
     assert hook.posts[0][2]["items"] == [ITEM]
     assert watch.tell_others(config, "[]") == 0
     assert len(hook.posts) == 1  # and no empty message
     hook.status = 500
     assert watch.tell_others(config, json.dumps([ITEM])) == 1
-    nobody = settings.parse(tree(tmp_path), "f")
+    nobody = settings.parse(Section("f", tree(tmp_path)))
     assert watch.tell_others(nobody, json.dumps([ITEM])) == 1
     assert "collector_watch_mail_to" in capsys.readouterr().err
     assert tell.read("[]") == []

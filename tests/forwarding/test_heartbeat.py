@@ -323,10 +323,17 @@ def test_events_are_written_as_listeners_write_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"listeners": [{"name": "ssh", "unit": "x", "ports": [{"port": 22, "proto": "tcp"}]}]}, "no service's name"),
-        ({"listeners": [{"name": "S", "unit": "x.service", "ports": [{"port": 22, "proto": "tcp"}]}]}, "no listener"),
-        ({"listeners": [{"name": "ssh", "unit": "x.service", "ports": []}]}, "ports must be"),
-        ({"interval": "soon"}, "heartbeat.json"),
+        (
+            {"listeners": [{"name": "ssh", "unit": "x", "ports": [{"port": 22, "proto": "tcp"}]}]},
+            "listeners[0] unit: 'x' can't be used",
+        ),
+        (
+            {"listeners": [{"name": "S", "unit": "x.service", "ports": [{"port": 22, "proto": "tcp"}]}]},
+            "listeners[0] name: 'S' can't be used",
+        ),
+        ({"listeners": [{"name": "ssh", "unit": "x.service", "ports": []}]}, "listeners[0] ports: are missing"),
+        ({"interval": "soon"}, "heartbeat.json interval: is not a whole number from 1 to 86400"),
+        ({"intervall": 300}, "heartbeat.json intervall: is not a known setting"),
     ],
 )
 def test_a_wrong_configuration_is_named(tmp_path: Path, capsys: Any, change: dict[str, Any], says: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 from publisher_fakes import AS_TABLE, ROOT
 from strandline.publisher import addresses
 from strandline.publisher.astable import AsTable, load_or_last
-from strandline.publisher.errors import ConfigurationError
+from strandline.shared.settings import ConfigurationError
 
 
 def networks(*texts: str) -> list[addresses.Network]:

@@ -14,7 +14,7 @@ import pytest
 from publisher_fakes import END, FakeSource, row
 from strandline.publisher import config, feedfile, publish, window
 from strandline.publisher.astable import System
-from strandline.publisher.errors import ConfigurationError
+from strandline.shared.settings import ConfigurationError
 
 
 def run(settings: config.Config, source: FakeSource, span: window.Window) -> publish.Outcome:

@@ -15,7 +15,8 @@ import pytest
 from publisher_fakes import END, FakeSource, Row, row
 from strandline.publisher import config, publish, store, window
 from strandline.publisher.addresses import NeverList
-from strandline.publisher.errors import ConfigurationError, SourceError, SourceUnavailableError
+from strandline.publisher.errors import SourceError, SourceUnavailableError
+from strandline.shared.settings import ConfigurationError
 
 
 def run(settings: config.Config, source: FakeSource, *, hours: int = 0, override: bool = False) -> publish.Outcome:

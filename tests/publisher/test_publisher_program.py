@@ -12,7 +12,8 @@ from strandline.collector import loader as load_events
 from strandline.event import feeds
 from strandline.publisher import __main__ as program
 from strandline.publisher import config, mirror
-from strandline.publisher.errors import ConfigurationError, SourceUnavailableError
+from strandline.publisher.errors import SourceUnavailableError
+from strandline.shared.settings import ConfigurationError
 
 
 @pytest.fixture

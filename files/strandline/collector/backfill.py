@@ -18,6 +18,7 @@ import psycopg2
 from strandline.collector import config as configuration
 from strandline.event import feeds as catalogue
 from strandline.event.feeds import Rule
+from strandline.shared.settings import ConfigurationError
 
 DAYS = """
     SELECT DISTINCT to_date(right(c.relname, 8), 'YYYYMMDD')::text FROM pg_catalog.pg_inherits i
@@ -71,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         config = configuration.load(options.config)
         counted = backfill(config.database, catalogue.load(config.feeds).rule(options.category))
-    except (configuration.ConfigError, catalogue.FeedError, psycopg2.Error) as error:
+    except (ConfigurationError, catalogue.FeedError, psycopg2.Error) as error:
         print(error, file=sys.stderr)
         return 1
     for day, sightings in counted:

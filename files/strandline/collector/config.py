@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-
-class ConfigError(Exception):
-    """The configuration is wrong; the text names file and field, and says what belongs there."""
+from ..shared.settings import Section, read_yaml
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Config:
     """What the loader has to know."""
 
@@ -28,51 +23,25 @@ class Config:
     max_line_bytes: int = 65536  # a longer line is rejected unread
 
 
-LIMITS: dict[str, tuple[float, float]] = {
-    "keep_hours": (3, 24 * 365),
-    "poll_seconds": (0.01, 60),
-    "chunk_bytes": (1 << 16, 1 << 26),
-    "max_line_bytes": (8192, 1 << 24),
-}
-
-
-def parse(document: Any, source: str) -> Config:
-    """Check what was read from YAML; raise ConfigError with the first mistake."""
-    if not isinstance(document, dict):
-        raise ConfigError(f"{source}: must be fields with values, like `collector: collector1`")
-    known = {field.name: field for field in fields(Config)}
-    for name in document:
-        if name not in known:
-            raise ConfigError(f"{source}: unknown field {name!r}; known are {', '.join(known)}")
-    values: dict[str, Any] = {}
-    for name, field in known.items():
-        if name not in document:
-            if field.default is MISSING:
-                raise ConfigError(f"{source}: field {name} is missing")
-            continue
-        value = document[name]
-        if name in LIMITS:
-            low, high = LIMITS[name]
-            number = isinstance(value, int) or (name == "poll_seconds" and isinstance(value, float))
-            if isinstance(value, bool) or not number or not low <= value <= high:
-                raise ConfigError(f"{source}: {name} must be a number from {low:g} to {high:g}, not {value!r}")
-            values[name] = value
-        elif not isinstance(value, str) or not value:
-            raise ConfigError(f"{source}: {name} must be text, not {value!r}")
-        else:
-            values[name] = Path(value) if field.type == "Path" else value
-    config = Config(**values)
+def parse(top: Section) -> Config:
+    """Check what was read. Raises ConfigurationError with the first mistake."""
+    top.only(*(one.name for one in fields(Config)))
+    config = Config(
+        collector=top.text("collector"),
+        database=top.text("database"),
+        spool=top.path("spool", str(Config.spool)),
+        feeds=top.path("feeds", str(Config.feeds)),
+        status=top.path("status", str(Config.status)),
+        keep_hours=top.number("keep_hours", Config.keep_hours, 3, 24 * 365),
+        poll_seconds=top.decimal("poll_seconds", Config.poll_seconds, 0.01, 60),
+        chunk_bytes=top.number("chunk_bytes", Config.chunk_bytes, 1 << 16, 1 << 26),
+        max_line_bytes=top.number("max_line_bytes", Config.max_line_bytes, 8192, 1 << 24),
+    )
     if config.chunk_bytes < 2 * config.max_line_bytes:
-        raise ConfigError(f"{source}: chunk_bytes must be at least twice max_line_bytes")
+        raise top.wrong("chunk_bytes", "is less than twice max_line_bytes", "Raise it, or lower the other")
     return config
 
 
 def load(path: Path) -> Config:
-    """Read and check a file; raise ConfigError when it is missing, no YAML, or wrong."""
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not YAML: {error}") from error
-    return parse(document, str(path))
+    """Read and check a file. Raises ConfigurationError when it is missing, no YAML, or wrong."""
+    return parse(read_yaml(path))

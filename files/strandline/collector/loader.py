@@ -37,6 +37,7 @@ from strandline.collector.status import Counters, Status
 from strandline.event import feeds as catalogue
 from strandline.event.feeds import Feeds
 from strandline.shared.service import notify
+from strandline.shared.settings import ConfigurationError
 
 log = logging.getLogger("strandline.collector.loader")
 
@@ -306,7 +307,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         config = configuration.load(options.config)
         feeds = catalogue.load(config.feeds)
-    except (configuration.ConfigError, catalogue.FeedError) as error:
+    except (ConfigurationError, catalogue.FeedError) as error:
         print(error, file=sys.stderr)
         return 2
     if options.check:

@@ -20,6 +20,7 @@ import psycopg2
 
 from strandline.collector import account, gaps
 from strandline.collector import config as configuration
+from strandline.shared.settings import ConfigurationError
 
 
 def _read_index() -> dict[str, dict[str, gaps.Stated]]:
@@ -87,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("plan needs --since")
     try:
         answer = _work(options, configuration.load(options.config))
-    except configuration.ConfigError as error:
+    except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 2
     except (psycopg2.Error, gaps.Behind, gaps.BadIndex) as error:

@@ -16,9 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ..shared.settings import ConfigurationError
 from . import addresses, config, mirror, publish, store, window
 from .astable import AsTable
-from .errors import ConfigurationError, RefusedError, SourceError
+from .errors import RefusedError, SourceError
 from .source import PostgresSource, Source
 
 _LOG = logging.getLogger("strandline.publisher")

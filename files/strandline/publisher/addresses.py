@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from .errors import ConfigurationError
+from ..shared.settings import ConfigurationError
 
 _MAPPED = bytes(10) + b"\xff\xff"
 

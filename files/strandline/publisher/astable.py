@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from ..shared import documents
+from ..shared.settings import ConfigurationError
 from .addresses import packed
-from .errors import ConfigurationError
 from .names import ascii_name, printable
 
 _LOG = logging.getLogger(__name__)

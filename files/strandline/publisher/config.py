@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
-
-import yaml
 
 from ..event import feeds
+from ..shared.settings import ConfigurationError, Section, read_yaml
 from . import addresses
-from .errors import ConfigurationError
 from .limits import POLICIES, Guard
 from .mirror import Mirror
 
@@ -72,94 +69,6 @@ class Config:
     """For how long after the next generation was due the old one may still be acted on."""
 
 
-class _Section:
-    """A mapping of a YAML file that knows its place in it, for the error messages."""
-
-    def __init__(self, where: str, value: object) -> None:
-        if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-            raise ConfigurationError(where, "is not a mapping of names to values", "Write `name: value` lines")
-        self.where = where
-        self._values = cast("dict[str, object]", value)
-
-    def only(self, *known: str) -> None:
-        """Refuse misspelt names: a setting that is not understood would silently not hold."""
-        for key in self._values:
-            if key not in known:
-                raise ConfigurationError(f"{self.where} {key}", "is not a known setting", f"Known: {', '.join(known)}")
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def has(self, key: str) -> bool:
-        return key in self._values
-
-    def section(self, key: str) -> _Section:
-        return _Section(f"{self.where} {key}", self._values.get(key))
-
-    def text(self, key: str, default: str | None = None) -> str:
-        value = self._values.get(key, default)
-        if not isinstance(value, str) or not value.strip():
-            raise ConfigurationError(f"{self.where} {key}", "is missing or not a text", "Give it a text")
-        return " ".join(value.split())
-
-    def number(self, key: str, default: int, low: int, high: int) -> int:
-        value = self._values.get(key, default)
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise ConfigurationError(
-                f"{self.where} {key}", f"is not a whole number from {low} to {high}", f"{default} is a good start"
-            )
-        return value
-
-    def flag(self, key: str) -> bool:
-        value = self._values.get(key, False)
-        if not isinstance(value, bool):
-            raise ConfigurationError(f"{self.where} {key}", "is neither true nor false", "Write true or false")
-        return value
-
-    def path(self, key: str) -> Path:
-        value = Path(self.text(key))
-        if not value.is_absolute():
-            raise ConfigurationError(f"{self.where} {key}", "is not an absolute path", "Begin it with /")
-        return value
-
-    def networks(self, key: str) -> list[addresses.Network]:
-        value = self._values.get(key, [])
-        where = f"{self.where} {key}"
-        if not isinstance(value, list):
-            raise ConfigurationError(where, "is not a list", "Write a list of addresses or prefixes")
-        try:
-            return [addresses.parse_network(str(item)) for item in value]
-        except ValueError as error:
-            raise ConfigurationError(where, str(error), "Write addresses, or prefixes without host bits") from None
-
-    def sections(self, key: str) -> list[_Section]:
-        value = self._values.get(key, [])
-        if not isinstance(value, list):
-            raise ConfigurationError(f"{self.where} {key}", "is not a list", "Write a list of mappings")
-        return [_Section(f"{self.where} {key}[{number}]", item) for number, item in enumerate(value)]
-
-    def match(self, key: str, pattern: re.Pattern[str], remedy: str, default: str | None = None) -> str:
-        value = self.text(key, default)
-        if not pattern.fullmatch(value):
-            raise ConfigurationError(f"{self.where} {key}", f"{value!r} can't be used", remedy)
-        return value
-
-    def texts(self) -> Mapping[str, str]:
-        for key, value in self._values.items():
-            if not isinstance(value, str | int) or isinstance(value, bool):
-                raise ConfigurationError(f"{self.where} {key}", "is neither text nor number", "Give it one of the two")
-        return {key: str(value) for key, value in self._values.items()}
-
-
-def _read_yaml(path: Path) -> _Section:
-    try:
-        return _Section(str(path), yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(str(path), f"can't be read ({error})", "Put a readable UTF-8 file there") from error
-    except yaml.YAMLError as error:
-        raise ConfigurationError(str(path), f"is not YAML ({error})", "Mend the place that it names") from error
-
-
 def load_feeds(path: Path) -> tuple[Feed, ...]:
     """Return the feeds in the file's order, read as the loader reads them. Raises ConfigurationError."""
     try:
@@ -172,7 +81,7 @@ def load_feeds(path: Path) -> tuple[Feed, ...]:
 
 def load(path: Path) -> Config:
     """Read publisher.yml and the files that it names, but for the large AS table. Raises ConfigurationError."""
-    top = _read_yaml(path)
+    top = read_yaml(path)
     top.only(
         "network", "feeds", "webroot", "state", "asn_table", "never_publish", "publish_ranges", "fleet_addresses",
         "guard", "database", "statement_timeout", "through_now", "publisher", "signing_key", "publish_delay",
@@ -180,17 +89,17 @@ def load(path: Path) -> Config:
     )  # fmt: skip
     mirrors = tuple(_mirror(section) for section in top.sections("mirrors"))
     if len({mirror.name for mirror in mirrors}) < len(mirrors):
-        raise ConfigurationError(f"{path} mirrors", "have the same name twice", "Give each a name of its own")
+        raise top.wrong("mirrors", "have the same name twice", "Give each a name of its own")
     words = top.section("network")
     words.only("name", "tagline", "contact", "url", "licence", "removal")
     return Config(
         network=Network(
-            name=words.text("name"),
-            tagline=words.text("tagline"),
-            contact=words.text("contact"),
-            url=words.text("url"),
-            licence=words.text("licence"),
-            removal=words.text("removal"),
+            name=words.sentence("name"),
+            tagline=words.sentence("tagline"),
+            contact=words.sentence("contact"),
+            url=words.sentence("url"),
+            licence=words.sentence("licence"),
+            removal=words.sentence("removal"),
         ),
         feeds=load_feeds(top.path("feeds")),
         webroot=top.path("webroot"),
@@ -198,11 +107,11 @@ def load(path: Path) -> Config:
         asn_table=top.path("asn_table"),
         never=addresses.NeverList(
             listed=addresses.load_never_publish(top.path("never_publish")),
-            fleet=top.networks("fleet_addresses"),
-            publish_ranges=top.networks("publish_ranges"),
+            fleet=_networks(top, "fleet_addresses"),
+            publish_ranges=_networks(top, "publish_ranges"),
         ),
         guard=_guard(top.section("guard")),
-        database=top.section("database").texts(),
+        database=top.section("database").as_texts(),
         statement_timeout=top.number("statement_timeout", 300, 1, 3000),
         through_now=top.flag("through_now"),
         publisher=top.text("publisher", "publisher"),
@@ -214,14 +123,21 @@ def load(path: Path) -> Config:
     )
 
 
-def _mirror(section: _Section) -> Mirror:
+def _networks(section: Section, key: str) -> list[addresses.Network]:
+    try:
+        return [addresses.parse_network(str(item)) for item in section.list_(key)]
+    except ValueError as error:
+        raise section.wrong(key, str(error), "Write addresses, or prefixes without host bits") from None
+
+
+def _mirror(section: Section) -> Mirror:
     section.only("name", "address", "port", "user", "directory", "host_key")
     address = section.text("address")
     try:
         ipaddress.ip_address(address)
     except ValueError:
         # No name: the unit and the firewall let exactly this address through.
-        raise ConfigurationError(f"{section.where} address", f"{address!r} is no address", "Write one") from None
+        raise section.wrong("address", f"{address!r} is no address", "Write one") from None
     return Mirror(
         name=section.match("name", _NAME, "Use letters, digits, - _ and ."),
         address=address,
@@ -232,7 +148,7 @@ def _mirror(section: _Section) -> Mirror:
     )
 
 
-def _guard(section: _Section) -> Guard:
+def _guard(section: Section) -> Guard:
     """Read the guards' limits; what is not given is as Guard has it."""
     normal = Guard()
     limits = {
@@ -242,10 +158,6 @@ def _guard(section: _Section) -> Guard:
         "silent_hours": (1, 24 * 365),
     }  # fmt: skip
     section.only(*limits, "unproven")
-    policy = section.text("unproven", normal.unproven)
-    if policy not in POLICIES:
-        raise ConfigurationError(
-            f"{section.where} unproven", f"{policy!r} is unknown", f"Write one of {', '.join(POLICIES)}"
-        )
+    policy = section.choice("unproven", POLICIES, normal.unproven)
     numbers = {name: section.number(name, getattr(normal, name), *bounds) for name, bounds in limits.items()}
     return Guard(unproven=policy, **numbers)

@@ -1,16 +1,6 @@
-"""Errors that an operator reads: what is wrong, where, and what to do about it."""
+"""What can go wrong in a run, beside the configuration (see ..shared.settings)."""
 
 from __future__ import annotations
-
-
-class ConfigurationError(Exception):
-    """A file that the operator wrote can't be used. The message names the file, the place in it and the remedy."""
-
-    def __init__(self, where: str, problem: str, remedy: str) -> None:
-        self.where = where
-        self.problem = problem
-        self.remedy = remedy
-        super().__init__(f"{where}: {problem}. {remedy}.")
 
 
 class SourceError(Exception):

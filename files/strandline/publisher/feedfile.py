@@ -19,9 +19,9 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from ..shared.settings import ConfigurationError
 from .astable import System
 from .config import Feed, Network
-from .errors import ConfigurationError
 from .names import ascii_name
 from .window import Window
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from .errors import ConfigurationError
+from ..shared.settings import ConfigurationError
 
 _SECONDS = 30
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psycopg2
 
+from ...shared.settings import ConfigurationError
 from . import deliver, facts, judge, settings, tell
 from .judge import Collector, Told
 from .settings import Settings
@@ -156,7 +157,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
     try:
         config = settings.load(options.config)
-    except settings.SettingsError as error:
+    except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 2
     if options.check:

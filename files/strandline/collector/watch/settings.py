@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
+
+from ...shared.settings import Section, read_json
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 STARTTLS, TLS, PLAIN = "starttls", "tls", "none"
-
-
-class SettingsError(Exception):
-    """The configuration is wrong; the text names file and field, and says what belongs there."""
 
 
 @dataclass(frozen=True)
@@ -70,81 +66,77 @@ class Settings:
     state: Path
 
 
-def _part(where: str, cls: type[Any], tree: Any) -> Any:
-    """A dataclass from an object with the same names. Raises SettingsError."""
-    if not isinstance(tree, dict):
-        raise SettingsError(f"{where}: must be an object")
-    known = {one.name: one for one in fields(cls)}
-    for name in tree:
-        if name not in known:
-            raise SettingsError(f"{where}: unknown field {name!r}; known are {', '.join(known)}")
-    for name, one in known.items():
-        if name not in tree and one.default is MISSING and one.default_factory is MISSING:
-            raise SettingsError(f"{where}: field {name} is missing")
-    return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in tree.items()})
-
-
-def _mail(where: str, tree: Any) -> Mail | None:
-    if not tree or not tree.get("to"):
+def _mail(section: Section) -> Mail | None:
+    section.only(*(one.name for one in fields(Mail)))
+    if not section.texts("to"):
         return None
-    mail: Mail = _part(where, Mail, tree)
-    if mail.security not in (STARTTLS, TLS, PLAIN):
-        raise SettingsError(f"{where}: security is {mail.security!r}; it must be none, starttls or tls")
+    mail = Mail(
+        to=section.texts("to"),
+        sender=section.text("sender"),
+        host=section.text("host", Mail.host),
+        port=section.number("port", Mail.port, 1, 65535),
+        security=section.choice("security", (PLAIN, STARTTLS, TLS), Mail.security),
+        user=section.optional("user"),
+        password=section.optional("password"),
+        timeout=section.decimal("timeout", Mail.timeout, 0.1, 300),
+    )
     if mail.password and mail.security == PLAIN and mail.host not in LOOPBACK:
-        raise SettingsError(f"{where}: a password must not travel in the clear: set security to starttls or tls")
-    for address in (*mail.to, mail.sender):
+        raise section.wrong("password", "would travel in the clear", "Set security to starttls or tls")
+    for key, address in (*(("to", address) for address in mail.to), ("sender", mail.sender)):
         if "@" not in address or any(ord(letter) < 33 for letter in address):
-            raise SettingsError(f"{where}: {address!r} is no mail address")
+            raise section.wrong(key, f"{address!r} is no mail address", "Write one like alice@example.org")
     return mail
 
 
-def _webhook(where: str, tree: Any) -> Webhook | None:
-    if not tree or not tree.get("url"):
+def _webhook(section: Section) -> Webhook | None:
+    section.only(*(one.name for one in fields(Webhook)))
+    url = section.optional("url")
+    if not url:
         return None
-    webhook: Webhook = _part(where, Webhook, tree)
-    parts = urlsplit(webhook.url)
+    parts = urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
-        raise SettingsError(f"{where}: url must begin with https:// (http:// is for this host alone)")
-    for name, value in webhook.headers.items():
-        if not all(32 < ord(letter) < 127 for letter in name) or any(ord(letter) in (10, 13) for letter in str(value)):
-            raise SettingsError(f"{where}: {name!r} can't be a header")
-    return webhook
+        raise section.wrong("url", "has another scheme", "Begin it with https:// (http:// is for this host alone)")
+    headers = section.entries("headers")
+    for name, value in headers.items():
+        if not all(32 < ord(letter) < 127 for letter in name) or any(ord(letter) in (10, 13) for letter in value):
+            raise section.wrong("headers", f"{name!r} can't be a header", "Use printable ASCII, and one line")
+    return Webhook(url, dict(headers), section.decimal("timeout", Webhook.timeout, 0.1, 300))
 
 
-def parse(tree: Any, source: str) -> Settings:
-    """Check what was read. Raises SettingsError with the first mistake."""
-    try:
-        limits = tree.get("limits", {})
-        return Settings(
-            collector=str(tree["collector"]),
-            database=str(tree["database"]),
-            limits=Limits(
-                silence=timedelta(minutes=float(limits.get("silence_minutes", 15))),
-                quiet=timedelta(hours=float(limits.get("quiet_hours", 48))),
-                disk_percent=int(limits.get("disk_percent", 10)),
-                flap_changes=int(limits.get("flap_changes", 4)),
-                flap_window=timedelta(minutes=float(limits.get("flap_minutes", 60))),
-                settle=timedelta(minutes=float(limits.get("settle_minutes", 30))),
-            ),
-            mail=_mail(f"{source}: mail", tree.get("mail")),
-            webhook=_webhook(f"{source}: webhook", tree.get("webhook")),
-            addresses=Path(tree["addresses"]),
-            disks=tuple(Path(disk) for disk in tree["disks"]),
-            loader_status=Path(tree["loader_status"]),
-            stats=Path(tree["stats"]),
-            removed=Path(tree["removed"]),
-            run=Path(tree["run"]),
-            state=Path(tree["state"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise SettingsError(f"{source}: {type(error).__name__}: {error}") from error
+def _limits(section: Section) -> Limits:
+    section.only(
+        "silence_minutes", "quiet_hours", "disk_percent", "flap_changes", "flap_minutes", "settle_minutes"
+    )  # fmt: skip
+    minutes, hours = timedelta(minutes=1), timedelta(hours=1)
+    return Limits(
+        silence=section.decimal("silence_minutes", Limits.silence / minutes, 0.1, 10080) * minutes,
+        quiet=section.decimal("quiet_hours", Limits.quiet / hours, 0, 8760) * hours,
+        disk_percent=section.number("disk_percent", Limits.disk_percent, 0, 100),
+        flap_changes=section.number("flap_changes", Limits.flap_changes, 1, 1000),
+        flap_window=section.decimal("flap_minutes", Limits.flap_window / minutes, 0.1, 10080) * minutes,
+        settle=section.decimal("settle_minutes", Limits.settle / minutes, 0, 10080) * minutes,
+    )
+
+
+def parse(top: Section) -> Settings:
+    """Check what was read. Raises ConfigurationError with the first mistake."""
+    top.only(*(one.name for one in fields(Settings)))
+    return Settings(
+        collector=top.text("collector"),
+        database=top.text("database"),
+        limits=_limits(top.section("limits")),
+        mail=_mail(top.section("mail")),
+        webhook=_webhook(top.section("webhook")),
+        addresses=top.path("addresses"),
+        disks=tuple(map(Path, top.texts("disks"))),
+        loader_status=top.path("loader_status"),
+        stats=top.path("stats"),
+        removed=top.path("removed"),
+        run=top.path("run"),
+        state=top.path("state"),
+    )
 
 
 def load(path: Path) -> Settings:
-    """Read and check the file. Raises SettingsError."""
-    try:
-        return parse(json.loads(path.read_text(encoding="utf-8")), str(path))
-    except OSError as error:
-        raise SettingsError(f"{path}: {error.strerror}") from error
-    except ValueError as error:
-        raise SettingsError(f"{path}: not JSON: {error}") from error
+    """Read and check the file. Raises ConfigurationError."""
+    return parse(read_json(path))

@@ -22,13 +22,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from ...event.line import token
 from ...shared import journal, stats
+from ...shared.settings import ConfigurationError, Section, read_json
 from ...shared.totals import Totals
 from . import asking, sockets
 
@@ -44,10 +44,6 @@ FORWARDER = "syslog-ng.service"
 FLOW = "saddr=127.0.0.1 sport=0 daddr=127.0.0.1 dport=0 proto=tcp"
 _NAME = re.compile(r"[a-z][a-z0-9]{0,31}")
 _UNIT = re.compile(r"[A-Za-z0-9@_.:-]{1,120}\.service")
-
-
-class ConfigurationError(Exception):
-    """What is wrong with the configuration, in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -72,32 +68,30 @@ class Configuration:
     listeners: tuple[Listener, ...]
 
 
-def _listener(entry: Mapping[str, Any]) -> Listener:
-    ports = tuple((int(one["port"]), str(one["proto"])) for one in entry["ports"])
-    if not _NAME.fullmatch(entry["name"]):
-        raise ConfigurationError(f"{entry['name']!r} is no listener's name")
-    if not _UNIT.fullmatch(entry["unit"]):
-        raise ConfigurationError(f"{entry['name']}: {entry['unit']!r} is no service's name")
-    if not ports or any(not 0 < port < 65536 or proto not in ("tcp", "udp") for port, proto in ports):
-        raise ConfigurationError(f"{entry['name']}: ports must be like {{port: 22, proto: tcp}}")
-    return Listener(entry["name"], entry["unit"], ports)
+def _listener(section: Section) -> Listener:
+    ports = section.sections("ports")
+    if not ports:
+        raise section.wrong("ports", "are missing", "Write them like {port: 22, proto: tcp}")
+    return Listener(
+        section.match("name", _NAME, "Write the listener's name in the catalogue"),
+        section.match("unit", _UNIT, "Write the name of its service"),
+        tuple((one.number("port", None, 1, 65535), one.choice("proto", ("tcp", "udp"))) for one in ports),
+    )
 
 
 def load(path: Path) -> Configuration:
     """Read the configuration. Raises ConfigurationError."""
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-        return Configuration(
-            str(tree["socket"]),
-            int(tree["interval"]),
-            Path(tree["spool"]),
-            Path(tree["pruned"]),
-            Path(tree["state"]),
-            Path(tree["kept"]),
-            tuple(_listener(entry) for entry in tree["listeners"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigurationError(f"{path}: {error}") from error
+    top = read_json(path)
+    top.only(*(one.name for one in fields(Configuration)))
+    return Configuration(
+        str(top.path("socket")),
+        top.number("interval", None, 1, 86400),
+        top.path("spool"),
+        top.path("pruned"),
+        top.path("state"),
+        top.path("kept"),
+        tuple(map(_listener, top.sections("listeners"))),
+    )
 
 
 # --- looking ---

@@ -7,49 +7,27 @@ with the names of policy.Bounds and keeper.Directory; "runs" names the file in w
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+from ..settings import ConfigurationError, Section, read_json
 from . import keeper, policy
 
 
-class ConfigurationError(Exception):
-    """What is wrong with the configuration, in one sentence."""
-
-
-def directory(entry: dict[str, Any]) -> keeper.Directory:
-    """One directory of the configuration. Raises ConfigurationError."""
-    numbers = {field.name for field in fields(policy.Bounds)}
-    switches = {"release", "count_lines"}
-    unknown = sorted(set(entry) - numbers - switches - {"path", "reopen", "runs"})
-    if unknown:
-        raise ConfigurationError(f"unknown: {', '.join(unknown)}")
-    if not isinstance(entry.get("path"), str) or not entry["path"].startswith("/"):
-        raise ConfigurationError("path must be an absolute path")
-    for name in numbers & set(entry):
-        if type(entry[name]) is not int or entry[name] < 0:
-            raise ConfigurationError(f"{name} must be a number from 0 on")
-    for name in switches & set(entry):
-        if not isinstance(entry[name], bool):
-            raise ConfigurationError(f"{name} must be true or false")
-    reopen = entry.get("reopen", [])
-    if not isinstance(reopen, list) or not all(isinstance(word, str) for word in reopen):
-        raise ConfigurationError("reopen must be a list of words")
-    runs = entry.get("runs")
-    if runs is not None and not (isinstance(runs, str) and runs.startswith("/")):
-        raise ConfigurationError("runs must be an absolute path")
-    bounds = policy.Bounds(**{name: entry[name] for name in numbers & set(entry)})
+def directory(section: Section) -> keeper.Directory:
+    """Read one directory of the configuration. Raises ConfigurationError."""
+    bounds = [field.name for field in fields(policy.Bounds)]
+    section.only("path", *bounds, "release", "count_lines", "reopen", "runs")
     return keeper.Directory(
-        Path(entry["path"]),
-        bounds,
-        reopen=tuple(reopen),
-        before_removal=_remember(Path(runs)) if runs else None,
-        **{name: entry[name] for name in switches & set(entry)},
+        section.path("path"),
+        policy.Bounds(**{name: section.number(name, 0, 0, 1 << 62) for name in bounds}),
+        release=section.flag("release"),
+        count_lines=section.flag("count_lines"),
+        reopen=section.texts("reopen"),
+        before_removal=_remember(section.path("runs")) if section.has("runs") else None,
     )
 
 
@@ -62,11 +40,9 @@ def _remember(runs: Path) -> Callable[[Path], None]:
 
 def load(path: Path) -> tuple[Path, list[keeper.Directory]]:
     """The account's path and the directories. Raises ConfigurationError."""
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-        return Path(tree["account"]), [directory(entry) for entry in tree["directories"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigurationError(f"{path}: {error}") from error
+    top = read_json(path)
+    top.only("account", "directories")
+    return top.path("account"), [directory(section) for section in top.sections("directories")]
 
 
 def main(arguments: list[str] | None = None) -> int:
