@@ -408,6 +408,19 @@ def test_the_database_knows_how_the_publisher_fares(collector: Machine, publishe
     assert datetime.fromisoformat(noted["stale_after"]) > datetime.now(UTC)
 
 
+def test_the_mirror_has_every_generation(publisher: Machine, inventory: Inventory) -> None:
+    """As the role set it up: the unit, the firewall and the key let the publisher write there, and only that."""
+    [mirror] = inventory.members("builders")
+    publisher.check("systemctl", "start", "strandline-publisher.service")
+    listing = ["sh", "-c", "readlink current; find generations -type f -exec sha256sum {} + | sort"]
+    at_home = publisher.check("env", f"--chdir={WEBROOT}", *listing)
+    assert len(at_home.splitlines()) > 20
+    assert mirror.check("env", "--chdir=/srv/mirror", *listing) == at_home
+    key = ["-i", "/etc/strandline/publisher-mirror.key", "-o", "StrictHostKeyChecking=no", "-o", "BatchMode=yes"]
+    asked = publisher.run("ssh", "-F", "none", *key, f"mirror@{mirror.addresses[0]}", "id")
+    assert (asked.returncode != 0, "uid=" in asked.stdout) == (True, False)
+
+
 def test_the_timer_runs_every_hour(publisher: Machine) -> None:
     """Armed, catching up after a time switched off, and the last run went well."""
     timer = publisher.check(
