@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 FILES = Path(__file__).resolve().parents[2]
 BIN = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
@@ -214,6 +215,39 @@ def publish_anew(top: Path, settings: dict[str, Any], wanted: int) -> tuple[floa
     return seconds, peak
 
 
+def format_seconds(top: Path) -> float:
+    """Publish once in this process; return the seconds that one format, NDJSON, takes to write, compress and store."""
+    sys.path.insert(0, str(FILES))
+    from strandline.publisher import __main__ as program  # noqa: PLC0415 - only here, and from the path above
+    from strandline.publisher import feedfile, store  # noqa: PLC0415
+
+    spent = 0.0
+    render, add = feedfile.render_ndjson, store.Builder.add
+
+    def timed_render(*arguments: Any) -> Any:
+        nonlocal spent
+        began = time.monotonic()
+        content = render(*arguments)
+        spent += time.monotonic() - began
+        return content
+
+    def timed_add(builder: Any, name: str, content: bytes) -> Any:
+        nonlocal spent
+        # A file is compressed beside the next one's making: here each is waited for.
+        builder._wait()
+        began = time.monotonic()
+        digest = add(builder, name, content)
+        builder._wait()
+        spent += time.monotonic() - began if name.endswith(".ndjson") else 0
+        return digest
+
+    with patch.object(feedfile, "render_ndjson", timed_render), patch.object(store.Builder, "add", timed_add):
+        status = program.main(["--config", str(top / "publisher.yml"), "--end", f"{END:%Y-%m-%dT%H:00Z}"])
+    if status != 0 or not spent:
+        sys.exit(f"the publisher ended with {status}")
+    return spent
+
+
 def disk_space(generation: Path) -> tuple[float, float]:
     """MiB that a generation takes, and that it takes once only its compressed files are left."""
     files = [path for path in generation.rglob("*") if path.is_file()]
@@ -333,6 +367,7 @@ def main() -> None:
             result["seconds_cold"] = round(seconds, 2)
             result["peak_mib"] = round(max(*peaks, peak), 1)
             whole, thinned = disk_space((top / "www/current").resolve())
+            result["ndjson_seconds"] = round(format_seconds(top), 2)
             result |= {"generation_mib": round(whole, 1), "generation_thinned_mib": round(thinned, 1)}
             result |= settle(database, options.rounds)
             result |= publish_forged(top, settings, database, round(1_000_000 * options.scale))
