@@ -61,6 +61,13 @@ class Server:
             capture_output=True, text=True, check=False, env=env, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 
+    def fingerprint(self) -> dict[str, str]:
+        """What an operator's change would touch: each file's time, size and mode, by path, and what is installed."""
+        places = ["/etc", "/usr", "/root/.ssh", "/home", "/opt", "/var/lib/dpkg/status", "/var/spool/cron"]
+        listing = f"find {shlex.join(places)} -xdev ! -type d ! -name '*.pyc' -printf '%p\\t%T@ %s %m\\n'"
+        said = self.inside("sh", "-c", f"{listing} 2>&1; true")  # not every host has all of them
+        return dict(line.split("\t") for line in said.splitlines() if "\t" in line)
+
 
 SENSOR1 = Server("fleet-sensor1", "198.51.100.21")
 SENSOR2 = Server("fleet-sensor2", "198.51.100.22")
@@ -130,6 +137,38 @@ def play(verb: str, inventory: Path, **variables: object) -> tuple[int, str]:
     )
     output, _ = process.communicate()
     return process.returncode, output
+
+
+PLANS: dict[str, dict[str, str]] = {
+    "site": {},
+    "onboard": {"onboard_password_file": str(PASSWORD_FILE)},
+    "verify": {},
+    "canary": {},
+    "reconcile": {},
+    "rotate_certificates": {},
+    "upgrade": {},
+    "retire": {},
+}
+"""The verbs that enter a host, with what their plans need besides its name."""
+
+
+def plan(verb: str, server: Server) -> tuple[int, str]:
+    """Ask a verb for its plan; its exit status and what it said. Neither the host nor the inventory may change."""
+    before = server.fingerprint(), inventory_files()
+    given = {"target": server.name, **PLANS[verb]}
+    code, said = playbook(verb, "--check", "--diff", f"--extra-vars={json.dumps(given)}")
+    after = server.fingerprint(), inventory_files()
+    for old, new in zip(before, after, strict=True):
+        changed_files = {path for path in old.keys() | new.keys() if old.get(path) != new.get(path)}
+        assert not changed_files, f"{verb} --check changed {changed_files}\n{said[-2000:]}"
+    for mistake in ("Traceback", "is undefined", "has no attribute", "MODULE FAILURE"):
+        assert mistake not in said, said[-4000:]
+    return code, said
+
+
+def inventory_files() -> dict[str, str]:
+    """What each file of the inventory holds, by path."""
+    return {str(path): path.read_bytes().hex() for path in sorted(INVENTORY.rglob("*")) if path.is_file()}
 
 
 def onboard(servers: Sequence[Server], *extra: str) -> list[str]:

@@ -75,6 +75,18 @@ def watching_processes() -> Iterator[list[str]]:
 
 
 @pytest.mark.usefixtures("network")
+@pytest.mark.parametrize("verb", servers.PLANS)
+def test_a_plan_for_a_bare_server_changes_nothing(verb: str) -> None:
+    """Verbs for sensors that run say that this one can't be entered by the administrator's way."""
+    code, said = servers.plan(verb, SENSOR2)
+    print(f"\n{verb} --check: {code}\n" + "\n".join(said.splitlines()[-12:]))
+    if verb in ("onboard", "retire"):
+        assert code == 0, said[-4000:]
+    else:
+        assert SENSOR2.name in said
+
+
+@pytest.mark.usefixtures("network")
 def test_a_bare_server_and_an_unlucky_one_become_sensors_in_one_run() -> None:
     """From nothing but a root password to events in the database; the time is printed."""
     assert not SENSOR1.file("/usr/bin/python3").exists()

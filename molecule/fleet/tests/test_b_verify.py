@@ -54,6 +54,12 @@ def test_all_is_well(tmp_path: Path, by: Callable[[Path, list[str]], tuple[int, 
         assert abs(host["checks"]["clock"]["offset_seconds"]) < 0.05, host
 
 
+@pytest.mark.parametrize("verb", servers.PLANS)
+def test_a_plan_for_a_sensor_changes_nothing(verb: str) -> None:
+    code, said = servers.plan(verb, SENSOR1)
+    assert code == 0, said[-4000:]
+
+
 def test_what_is_wrong_is_found_and_an_unreachable_host_is_a_row(tmp_path: Path, clock: Clock) -> None:
     clock.ahead[UNLUCKY.address] = AHEAD
     UNLUCKY.inside("systemctl", "restart", "chrony")
