@@ -88,6 +88,28 @@ def test_again_it_changes_nothing(inventory: Path) -> None:
     assert set(servers.changed(said).values()) == {0}, said[-4000:]
 
 
+def active(*units: str) -> list[str]:
+    """Which of some units of the sensor are active."""
+    shown = SENSOR2.inside("systemctl", "show", "--property=Id,ActiveState", *units)
+    blocks = [dict(line.split("=", 1) for line in block.splitlines()) for block in shown.strip().split("\n\n")]
+    return [block["Id"] for block in blocks if block["ActiveState"] == "active"]
+
+
+def test_what_a_stopped_run_left_is_made_good_and_a_listener_that_is_left_out_stops(inventory: Path) -> None:
+    """A unit and a configuration are newer than what runs by them, as after a run that was stopped in between."""
+    units = ["strandline-vnc.socket", "strandline-vnc.service", "strandline-sip.service", "named.service"]
+    assert active(*units) == units
+    begun = SENSOR2.inside("systemctl", "show", "--property=ActiveEnterTimestamp", "strandline-sip.service")
+    SENSOR2.inside("touch", "/etc/systemd/system/strandline-sip.service", "/etc/bind/named.conf")
+    code, said = servers.play("site", inventory, target=SENSOR2.name, fleet_listeners=["ssh", "dns", "sip"])
+    assert code == 0, said[-4000:]
+    assert active(*units) == units[2:]
+    assert SENSOR2.inside("systemctl", "show", "--property=ActiveEnterTimestamp", "strandline-sip.service") != begun
+    code, said = servers.play("site", inventory, target=SENSOR2.name)
+    assert code == 0, said[-4000:]
+    assert active(*units) == units
+
+
 def test_add_writes_the_same_by_the_command_and_by_ansible_alone(inventory: Path) -> None:
     lease = {"provider": "birch", "city": "Oslo", "country": "NO", "plan": "nano", "price": "2.50"}
     lease |= {"currency": "USD", "period": "month", "renews": "2036-01-01"}
