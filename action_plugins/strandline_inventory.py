@@ -116,6 +116,9 @@ def checked(action: ActionModule, arguments: dict[str, Any], variables: Variable
         )
     if arguments["target"] and (left_out := [host for host in chosen if host not in in_limit]):
         raise Refusal(f"target names {', '.join(left_out)}, and --limit leaves it out. Give one of the two.")
+    if limit and chosen and not in_limit.intersection(chosen):
+        verb, groups_it_takes = arguments["verb"] or "this run", " or ".join(arguments["among"])
+        raise Refusal(f"--limit {limit} leaves none of the hosts that {verb} acts on: {groups_it_takes}.")
     if arguments["lock"] != "none" and not action._play_context.check_mode:
         lock.take(sources_of(variables), arguments["lock"], arguments["verb"])
     return {"changed": False, "hosts": hosts, "targets": chosen, "warnings": warnings}
@@ -224,7 +227,7 @@ def retired(action: ActionModule, arguments: dict[str, Any], variables: Variable
 def noted(action: ActionModule, arguments: dict[str, Any], variables: Variables) -> dict[str, Any]:
     """Enter notes in providers' journals."""
     fleet = fleet_to_change(action, variables)
-    return done(action, Change(journal.entered(fleet, [note_of(fleet, note) for note in arguments["notes"]])))
+    return done(action, change.noted(fleet, [note_of(fleet, note) for note in arguments["notes"]]))
 
 
 def note_of(fleet: Fleet, note: Mapping[str, Any]) -> journal.Entry:

@@ -6,6 +6,7 @@ One entry in VERBS makes playbooks/NAME.yml the verb `./strandline NAME`.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -360,6 +361,20 @@ def variables_of(verb: Verb, values: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def as_text(value: Any) -> str:
+    """Write values as YAML that Ansible takes as they are.
+
+    Ansible would evaluate a template in them, on this machine: what a provider wrote in a ticket may hold one.
+    """
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{json.dumps(key)}: {as_text(each)}' for key, each in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(as_text, value))}]"
+    # JSON is YAML; a tag is not JSON, so that only what needs one has it.
+    template = isinstance(value, str) and any(mark in value for mark in ("{{", "{%", "{#"))
+    return f"{'!unsafe ' if template else ''}{json.dumps(value)}"
+
+
 def run_playbook(verb: Verb, inventories: Sequence[str], values: Mapping[str, Any], extra: Sequence[str]) -> int:
     """Run a verb's playbook on the operator's terminal: Ansible may ask for a password and shows its own progress."""
     if not verb.playbook.exists():
@@ -370,7 +385,7 @@ def run_playbook(verb: Verb, inventories: Sequence[str], values: Mapping[str, An
     prepare_ansible(Progress(verb.name))
     variables = variables_of(verb, values)
     arguments = [
-        *([f"--extra-vars={json.dumps(variables)}"] if variables else []),
+        *([f"--extra-vars={as_text(variables)}"] if variables else []),
         *(["--check", "--diff"] if verb.plans and values.get("plan") else []),
         *extra,
     ]
@@ -378,11 +393,15 @@ def run_playbook(verb: Verb, inventories: Sequence[str], values: Mapping[str, An
     return subprocess.run(ansible_playbook(verb.playbook, places, arguments), cwd=paths.ROOT, check=False).returncode
 
 
+OPTION = re.compile(r"--[a-z][a-z-]*(=|$)|-[A-Za-z]\S*$|--$")
+"""A word that is an option of ansible-playbook's, and no note that begins with a dash."""
+
+
 def divided(words: Sequence[str], extra: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return a verb's own words and what is for ansible-playbook, wherever click has left the -- between them."""
     own = list(words)
     for place, word in enumerate(own):
-        if word.startswith("-"):
+        if OPTION.match(word):
             return own[:place], [*own[place:], *extra]
     return own, list(extra)
 

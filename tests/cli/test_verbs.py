@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -129,6 +130,28 @@ def test_options_become_variables_and_the_rest_goes_to_ansible(
     ansible: Path, tmp_path: Path, arguments: list[str], variables: dict[str, object], rest: list[str]
 ) -> None:
     assert given(arguments, ansible, tmp_path) == (variables, rest)
+
+
+@pytest.mark.parametrize("word", ["- no answer", "-no answer for a week", "-- they say", "--no answer"])
+def test_a_text_that_begins_with_a_dash_is_no_option(word: str) -> None:
+    assert verbs.divided(["alder", word, "--check", "-e", "a=b c"], ()) == (["alder", word], ["--check", "-e", "a=b c"])
+
+
+HOSTILE = "{{ lookup('pipe', 'id -un') }} {% if %} {# \u00e4 \"quoted\" \n"
+
+
+def test_what_the_operator_types_is_never_a_template(tmp_path: Path) -> None:
+    """What a provider wrote may be copied into a note; by Ansible a template in it would run here."""
+    playbook = tmp_path / "play.yml"
+    playbook.write_text(
+        "- hosts: localhost\n  gather_facts: false\n  connection: local\n  tasks:\n"
+        "    - ansible.builtin.copy: {content: '{{ given | to_json }}', dest: '{{ to }}', mode: '0600'}\n"
+        "      vars: {ansible_python_interpreter: '{{ ansible_playbook_python }}'}\n"
+    )
+    given = {"text": HOSTILE, "list": ["a", HOSTILE], "number": 3, "flag": True, "plain": "a: b"}
+    variables = verbs.as_text({"given": given, "to": str(tmp_path / "said")})
+    subprocess.run(["ansible-playbook", str(playbook), f"--extra-vars={variables}"], check=True, capture_output=True)
+    assert json.loads((tmp_path / "said").read_text()) == given
 
 
 @pytest.mark.parametrize(

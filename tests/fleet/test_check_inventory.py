@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 CHANGES = """
 - ansible.builtin.import_playbook: {root}/playbooks/check_inventory.yml
-  vars: {{inventory_verb: retire, inventory_needs: [collectors]}}
+  vars: {{inventory_verb: retire, inventory_needs: [collectors], inventory_among: [sensors]}}
 - name: Do something
   hosts: "{{{{ groups | fleet_targets(target | default('')) }}}}"
   gather_facts: false
@@ -53,6 +53,10 @@ def test_a_sound_inventory_lets_the_run_go_on(inventory: Path) -> None:
     [
         (["--extra-vars=target=amss1"], "amss1 is no host, provider or group"),
         (["--limit=ams1,nosuch,collectors"], "--limit names nosuch"),
+        (
+            ["--limit=publishers,collectors"],
+            "--limit publishers,collectors leaves none of the hosts that retire acts on",
+        ),
         (["--limit=ams1"], "--limit leaves out collector1, which must take part in retire"),
         (["--limit=ams1,collectors", "--extra-vars=target=scl1"], "target names scl1, and --limit leaves it out"),
     ],

@@ -206,6 +206,11 @@ MISTAKES = {
     "an impossible site": settings("https://feeds.example.org/", "feeds", "fleet_site", "'feeds' is no address", "https://"),
     "entered as this machine": settings("fleet_admin_user: root", "fleet_admin_user: root\nansible_user: x",
                                         "ansible_user", "where it is this machine's too", "group_vars/leased.yml"),
+    "a mirror by name": settings(
+        "fleet_admin_user: root\n",
+        "publisher_mirrors: [{name: w, address: w.example.org, user: w, host_key: ssh-rsa A}]\n",
+        "publisher_mirrors.address", "'w.example.org' is no IP address", "when the firewall starts at boot",
+    ),
     # Groups and files
     "a group misspelt": Mistake(CENTRAL, "collectors:\n  hosts", "collecters:\n  hosts", "", "collecters",
                                 "'collecters' is no group that the playbooks know", "'collectors'"),

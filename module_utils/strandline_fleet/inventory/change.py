@@ -197,6 +197,11 @@ def retired(
     return Change(texts, certificates | _keys(fleet, lambda text: known_hosts.forget(text, called, ports)))
 
 
+def noted(fleet: Fleet, entries: Sequence[journal.Entry]) -> Change:
+    """Enter notes in providers' journals. Raises Refusal with every mistake that the inventory would have then."""
+    return Change(_checked(fleet, journal.entered(fleet, entries)))
+
+
 def _checked(fleet: Fleet, texts: Texts) -> Texts:
     """The texts, tried on a copy of the inventory. Raises Refusal with every mistake that it would have."""
     if problems := edit.check(fleet, texts):
