@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import sys
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "module_utils"))  #
 
 from strandline_fleet import arithmetic, journal, leasing, lock, origins, targets
 from strandline_fleet.errors import Refusal
-from strandline_fleet.inventory import change, edit, retirement
+from strandline_fleet.inventory import addresses, change, edit, leases, providers, retirement, table
 from strandline_fleet.inventory.change import Change
 from strandline_fleet.inventory.load import SETTINGS
 from strandline_fleet.inventory.model import Fleet
@@ -71,21 +72,37 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
                 "verb": {"type": "str", "default": "a playbook"},
                 "host": {"type": "str"},
                 "hosts": {"type": "raw", "default": ""},
+                "addresses": {"type": "raw", "default": ""},
+                "old_provider": {"type": "str"},
+                "new_provider": {"type": "str"},
+                "provider_name": {"type": "str", "default": ""},
                 "old_address": {"type": "str"},
                 "new_address": {"type": "str"},
+                "like": {"type": "str", "default": ""},
+                "file": {"type": "path"},
+                "price": {"type": "str", "default": ""},
+                "renews": {"type": "str", "default": ""},
+                "ahead": {"type": "int", "default": 0},
                 "reason": {"type": "str", "default": "retired"},
+                "today": {"type": "str"},
                 "entry": {"type": "dict", "options": {name: {"type": kind} for name, kind in ENTRY.items()}},
                 "notes": {"type": "list", "elements": "dict", "options": dict(NOTE), "default": []},
             },
             required_if=[
                 ("state", "added", ["host", "entry"]),
-                ("state", "renumbered", ["host", "old_address", "new_address"]),
+                ("state", "imported", ["file"]),
+                ("state", "addressed", ["host", "addresses"]),
+                ("state", "unaddressed", ["host", "addresses"]),
+                ("state", "provider_renamed", ["old_provider", "new_provider"]),
+                ("state", "provider_merged", ["old_provider", "new_provider"]),
             ],
         )
         try:
             return STATES[arguments["state"]](self, arguments, task_vars or {})
         except Refusal as refusal:
             raise AnsibleActionFail(str(refusal)) from refusal
+        except OSError as error:
+            raise AnsibleActionFail(f"{error.filename or 'A file'}: {error.strerror or error}.") from error
 
 
 def settings_of(variables: Variables, action: ActionModule) -> dict[str, Any]:
@@ -99,7 +116,7 @@ def checked(action: ActionModule, arguments: dict[str, Any], variables: Variable
     warnings: list[str] = []
     hosts = 0
     for directory in inventory_directories(variables):
-        fleet = fleet_of(str(directory), settings_of(variables, action))
+        fleet = fleet_of(str(directory), settings_of(variables, action), today_of(arguments))
         warnings += map(str, fleet.problems)
         hosts += sum(1 for _ in fleet.hosts())
     limit = context.CLIARGS.get("subset")
@@ -134,7 +151,7 @@ def inventory_directories(variables: Variables) -> list[Path]:
     return [path for path in map(Path, sources_of(variables)) if (path / "providers").is_dir()]
 
 
-def fleet_to_change(action: ActionModule, variables: Variables) -> Fleet:
+def fleet_to_change(action: ActionModule, arguments: Mapping[str, Any], variables: Variables) -> Fleet:
     """The one inventory in which entries are written."""
     directories = inventory_directories(variables)
     if len(directories) != 1:
@@ -142,7 +159,7 @@ def fleet_to_change(action: ActionModule, variables: Variables) -> Fleet:
             f"Entries are written into one inventory with a folder providers/; this run has {len(directories)}. "
             "Name one: -i inventory/production."
         )
-    return fleet_of(str(directories[0]), settings_of(variables, action))
+    return fleet_of(str(directories[0]), settings_of(variables, action), today_of(arguments))
 
 
 def ports_of(variables: Variables, action: ActionModule) -> list[int]:
@@ -170,8 +187,10 @@ def done(action: ActionModule, planned: Change, **more: Any) -> dict[str, Any]:
 
 def added(action: ActionModule, arguments: dict[str, Any], variables: Variables) -> dict[str, Any]:
     """Write a freshly leased host into its provider's file."""
-    fleet = fleet_to_change(action, variables)
+    fleet = fleet_to_change(action, arguments, variables)
     fields: dict[str, Any] = {name: value for name, value in arguments["entry"].items() if value not in (None, "", [])}
+    if arguments["like"]:
+        fields = change.like(fleet, str(arguments["like"]), today_of(arguments)) | fields
     if missing := [name for name in ENTRY if name not in fields and name not in ENTRY_OPTIONAL]:
         names = ", ".join(f"add_{name}" for name in missing)
         raise Refusal(f"Of {arguments['host']} is missing: {names}. What each is: docs/add.md.")
@@ -179,7 +198,7 @@ def added(action: ActionModule, arguments: dict[str, Any], variables: Variables)
     words: dict[str, Any] = {name: str(value) for name, value in fields.items()}
     words["addresses"] = targets.words(fields["addresses"])
     entry = change.Entry(name=str(arguments["host"]), **words)
-    return done(action, change.added(fleet, entry, today()), gains=gains(fleet, entry))
+    return done(action, change.added(fleet, entry, today_of(arguments)), gains=gains(fleet, entry))
 
 
 def gains(fleet: Fleet, entry: change.Entry) -> str:
@@ -194,22 +213,69 @@ def gains(fleet: Fleet, entry: change.Entry) -> str:
 
 
 def renumbered(action: ActionModule, arguments: dict[str, Any], variables: Variables) -> dict[str, Any]:
-    """Put an address in the place of another."""
-    fleet = fleet_to_change(action, variables)
+    """Put addresses in the place of others: those of a file, or one of a host."""
+    fleet = fleet_to_change(action, arguments, variables)
+    if arguments["file"]:
+        moved = addresses.renumbered(fleet, Path(arguments["file"]), ports_of(variables, action))
+        mentions = [
+            f"{where}: {move.old}"
+            for move in moved.moves
+            for where in change.mentions(fleet.directory, move.old, moved.change.sources)
+        ]
+        return done(action, moved.change, moves=list(map(dataclasses.asdict, moved.moves)), mentions=mentions)
+    if missing := [name for name in ("host", "old_address", "new_address") if not arguments[name]]:
+        raise Refusal(f"renumbered needs {', '.join(missing)}, or file.")
     old, new = str(arguments["old_address"]), str(arguments["new_address"])
     planned = change.renumbered(fleet, str(arguments["host"]), old, new, ports_of(variables, action))
     old, new = change.address(old), change.address(new)
-    mentions = list(change.mentions(fleet.directory, old, planned.sources))
-    return done(action, planned, old_address=old, new_address=new, mentions=mentions)
+    mentions = [f"{where}: {old}" for where in change.mentions(fleet.directory, old, planned.sources)]
+    moves = [{"host": str(arguments["host"]), "old": old, "new": new}]
+    return done(action, planned, moves=moves, mentions=mentions)
+
+
+def addressed(action: ActionModule, arguments: dict[str, Any], variables: Variables) -> dict[str, Any]:
+    """Give a host more addresses."""
+    fleet = fleet_to_change(action, arguments, variables)
+    named = targets.words(arguments["addresses"])
+    planned = addresses.added(fleet, str(arguments["host"]), named)
+    wanted = list(map(change.address, named))
+    return done(action, planned, host=str(arguments["host"]), addresses=wanted, absent=[], mentions=[])
+
+
+def unaddressed(action: ActionModule, arguments: dict[str, Any], variables: Variables) -> dict[str, Any]:
+    """Take addresses from a host."""
+    fleet = fleet_to_change(action, arguments, variables)
+    gone = list(map(change.address, targets.words(arguments["addresses"])))
+    host = change.host_of(fleet, str(arguments["host"]))
+    planned = addresses.removed(fleet, host.name, gone, ports_of(variables, action))
+    mentions = [f"{where}: {old}" for old in gone for where in change.mentions(fleet.directory, old, planned.sources)]
+    absent = [text for text in gone if text not in host.addresses]
+    return done(action, planned, host=host.name, addresses=gone, absent=absent, mentions=mentions)
+
+
+def provider_renamed(action: ActionModule, arguments: dict[str, Any], variables: Variables) -> dict[str, Any]:
+    """Give a provider another name."""
+    fleet = fleet_to_change(action, arguments, variables)
+    old, new = str(arguments["old_provider"]), str(arguments["new_provider"])
+    planned = providers.renamed(fleet, old, new, str(arguments["provider_name"]), today_of(arguments))
+    return done(action, planned, mentions=list(providers.mentions(fleet, old, planned.sources)))
+
+
+def provider_merged(action: ActionModule, arguments: dict[str, Any], variables: Variables) -> dict[str, Any]:
+    """Put a provider's hosts into the file of the one that bought it."""
+    fleet = fleet_to_change(action, arguments, variables)
+    old, new = str(arguments["old_provider"]), str(arguments["new_provider"])
+    planned = providers.merged(fleet, old, new, today_of(arguments))
+    return done(action, planned, mentions=list(providers.mentions(fleet, old, planned.sources)))
 
 
 def retired(action: ActionModule, arguments: dict[str, Any], variables: Variables) -> dict[str, Any]:
     """Move hosts' entries to the record of former leases, and forget what this machine holds of them."""
-    fleet = fleet_to_change(action, variables)
+    fleet = fleet_to_change(action, arguments, variables)
     leaving, moved = retirement.chosen(fleet, names_in(arguments["hosts"], variables["groups"]))
     former = retirement.out_of_service(fleet)
     reason = str(arguments["reason"]) or "retired"
-    planned = change.retired(fleet, leaving, former, today(), reason, ports_of(variables, action))
+    planned = change.retired(fleet, leaving, former, today_of(arguments), reason, ports_of(variables, action))
     names = [host.name for host in leaving]
     return done(
         action,
@@ -226,11 +292,12 @@ def retired(action: ActionModule, arguments: dict[str, Any], variables: Variable
 
 def noted(action: ActionModule, arguments: dict[str, Any], variables: Variables) -> dict[str, Any]:
     """Enter notes in providers' journals."""
-    fleet = fleet_to_change(action, variables)
-    return done(action, change.noted(fleet, [note_of(fleet, note) for note in arguments["notes"]]))
+    fleet = fleet_to_change(action, arguments, variables)
+    day = today_of(arguments)
+    return done(action, change.noted(fleet, [note_of(fleet, note, day) for note in arguments["notes"]]))
 
 
-def note_of(fleet: Fleet, note: Mapping[str, Any]) -> journal.Entry:
+def note_of(fleet: Fleet, note: Mapping[str, Any], today: dt.date) -> journal.Entry:
     """A note as an entry of a journal. Raises Refusal with the field that is wrong."""
     host = str(note["host"] or "")
     named = str(note["provider"] or "").removeprefix("provider_")
@@ -241,13 +308,13 @@ def note_of(fleet: Fleet, note: Mapping[str, Any]) -> journal.Entry:
         raise Refusal(f"host: {host} is leased from {of_host}, not from {named}. Name the provider or another host.")
     if not (named or of_host):
         raise Refusal("provider: name the provider whose journal it is, as its file is called: alder.")
-    day = today()
+    day = today
     if note["day"]:
         try:
             day = dt.date.fromisoformat(str(note["day"]))
         except ValueError:
             raise Refusal(f"day (--day): {str(note['day'])!r} is no date. Write it as 2026-11-28.") from None
-    if day > today():
+    if day > today:
         raise Refusal(f"day (--day): {day} is yet to come. A journal says what has happened.")
     about = journal.Criterion(note["about"]) if note["about"] else None
     # Ansible's numbers bear their origin, as its strings do.
@@ -255,6 +322,29 @@ def note_of(fleet: Fleet, note: Mapping[str, Any]) -> journal.Entry:
     return journal.Entry(
         named or of_host, day, journal.Kind(note["kind"]), str(note["text"]).strip(), host, about, score
     )
+
+
+def renewed(action: ActionModule, arguments: dict[str, Any], variables: Variables) -> dict[str, Any]:
+    """Write that leases were paid, and for what price."""
+    fleet = fleet_to_change(action, arguments, variables)
+    terms = leases.terms_of(str(arguments["price"]), str(arguments["renews"]), arguments["ahead"])
+    names = names_in(arguments["hosts"], variables["groups"])
+    planned = leases.renewed(fleet, names, terms, today_of(arguments))
+    return done(action, planned.change, renewed=list(planned.hosts), left=list(planned.left))
+
+
+def imported(action: ActionModule, arguments: dict[str, Any], variables: Variables) -> dict[str, Any]:
+    """Write the hosts of a table into their providers' files."""
+    fleet = fleet_to_change(action, arguments, variables)
+    return done(action, table.imported(fleet, Path(arguments["file"]), today_of(arguments)))
+
+
+def forgotten(action: ActionModule, arguments: dict[str, Any], variables: Variables) -> dict[str, Any]:
+    """Forget what this machine holds of hosts that were reinstalled."""
+    fleet = fleet_to_change(action, arguments, variables)
+    names = targets.words(arguments["hosts"])
+    planned = change.forgotten(fleet, names, ports_of(variables, action))
+    return done(action, planned, files=sorted(map(str, planned.held)))
 
 
 def names_in(target: Any, groups: Mapping[str, list[str]]) -> list[str]:
@@ -266,9 +356,13 @@ def names_in(target: Any, groups: Mapping[str, list[str]]) -> list[str]:
     return found
 
 
-def today() -> dt.date:
-    """The day (UTC) that entries are dated with."""
-    return dt.datetime.now(dt.UTC).date()
+def today_of(arguments: Mapping[str, Any]) -> dt.date:
+    """The day (UTC) that entries are dated with. Raises Refusal for a text that is no day."""
+    said = str(arguments["today"] or "")
+    try:
+        return dt.date.fromisoformat(said) if said else dt.datetime.now(dt.UTC).date()
+    except ValueError:
+        raise Refusal(f"today: {said!r} is no date. Write it as 2026-11-28.") from None
 
 
 STATES: Mapping[str, Callable[[ActionModule, dict[str, Any], Variables], dict[str, Any]]] = {
@@ -277,4 +371,11 @@ STATES: Mapping[str, Callable[[ActionModule, dict[str, Any], Variables], dict[st
     "renumbered": renumbered,
     "retired": retired,
     "noted": noted,
+    "renewed": renewed,
+    "imported": imported,
+    "addressed": addressed,
+    "unaddressed": unaddressed,
+    "provider_renamed": provider_renamed,
+    "provider_merged": provider_merged,
+    "forgotten": forgotten,
 }

@@ -62,7 +62,7 @@ def planned(fleet: Fleet, arguments: Mapping[str, Any]) -> dict[str, Any]:
     parts = [leasing.shown(has, known, chosen, budget, currency)]
     if missing:
         parts.append(f"Origin ASNs are not counted: {missing}.")
-    hosts = list(fleet.hosts())
+    hosts = [host for host in fleet.hosts() if not host.lease.ended]
     days = alone.read(str(arguments["seen"]), arguments["database"]) if arguments["seen"] is not None else {}
     new = alone.too_new(days, [host.name for host in hosts])
     judged = [host for host in hosts if host.name not in new]

@@ -21,12 +21,32 @@ options:
     description:
       - V(checked) reads and changes nothing.
       - With V(added) O(host) has the entry O(entry) in its provider's file.
-      - With V(renumbered) O(host) has O(new_address) in the place of O(old_address), also in the file of host keys.
+      - With V(renumbered) O(host) has O(new_address) in the place of O(old_address), also in the file of host keys; or
+        all addresses of the pairs in O(file) are in the places of the old ones.
+      - With V(addressed) O(host) has O(addresses) too, and with V(unaddressed) no more.
+      - With V(provider_renamed) the provider O(old_provider) is O(new_provider), and with V(provider_merged) all that
+        is leased from it stands in that one's file. Former leases follow, and C(provider.formerly) tells of it.
+      - With V(forgotten) host keys and certificates that this machine held of O(hosts) are gone; their entries stay.
       - With V(retired) O(hosts) stand in the record of former leases, and the certificates and host keys that this
         machine held of them are gone, as are those of hosts that an earlier run moved there.
+      - With V(renewed) the leases of O(hosts) have the price O(price), with the former one in C(lease.earlier), and the
+        day of their next payment where it does not follow from the period.
+      - With V(imported) the hosts of the table O(file) stand in their providers' files.
       - With V(noted) the providers' journals have the entries O(notes).
     type: str
-    choices: [checked, added, renumbered, retired, noted]
+    choices:
+      - checked
+      - added
+      - renumbered
+      - retired
+      - noted
+      - renewed
+      - imported
+      - addressed
+      - unaddressed
+      - provider_renamed
+      - provider_merged
+      - forgotten
     default: checked
   target:
     description: Hosts, providers and groups that the run is to act on, as for the filter P(fleet_targets#filter).
@@ -54,7 +74,7 @@ options:
     type: str
     default: a playbook
   host:
-    description: The host that V(added) and V(renumbered) are about.
+    description: The host that V(added), V(renumbered), V(addressed) and V(unaddressed) are about.
     type: str
   entry:
     description:
@@ -133,13 +153,58 @@ options:
     description: The address that it has now.
     type: str
   hosts:
-    description: Hosts, providers and groups for V(retired); also names that are in the record of former leases already.
+    description:
+      - Hosts, providers and groups for V(retired) and V(renewed). V(retired) takes names that are in the record of
+        former leases already, too.
     type: raw
     default: ""
+  like:
+    description:
+      - For V(added) a leased host from which O(entry) takes what it does not say, but for the addresses. The next
+        payment is a period from today.
+    type: str
+    default: ""
+  file:
+    description:
+      - For V(imported) a table of hosts with comma-separated values, on the controller.
+      - For V(renumbered) a file with C(OLD NEW) on each line, addresses or networks of one size.
+    type: path
+  addresses:
+    description: For V(addressed) and V(unaddressed), a list or a text with commas between.
+    type: raw
+    default: ""
+  old_provider:
+    description: The short name of the provider that V(provider_renamed) and V(provider_merged) are about.
+    type: str
+  new_provider:
+    description: The short name that it has now, or of the provider that bought it.
+    type: str
+  provider_name:
+    description: For V(provider_renamed) its new name in full. Without it the name stays.
+    type: str
+    default: ""
+  price:
+    description: For V(renewed) the price of one period from the latest payment on. Without it prices stay.
+    type: str
+    default: ""
+  renews:
+    description:
+      - For V(renewed) the day of the next payment, as 2027-03-01, where it does not follow from the period.
+    type: str
+    default: ""
+  ahead:
+    description: For V(renewed) that payments which are due within so many days have been made, too.
+    type: int
+    default: 0
   reason:
     description: Why the hosts are retired, for the record.
     type: str
     default: retired
+  today:
+    description:
+      - The day (UTC) on which the run counts as done, as 2026-11-28. Entries are dated with it, and it says which
+        payments are past. Without it the real day.
+    type: str
 attributes:
   check_mode:
     support: full
@@ -187,6 +252,13 @@ EXAMPLES = r"""
       - {host: ams1, kind: reinstall, text: "the provider's panel offered no other way"}
   run_once: true
 
+- name: Write that a provider's leases went on, at a new price
+  strandline_inventory:
+    state: renewed
+    hosts: alder
+    price: "26.00"
+  run_once: true
+
 - name: Look what retiring a provider would change
   strandline_inventory:
     state: retired
@@ -214,19 +286,35 @@ gains:
   description: What the host adds to the fleet, for example C(41/8, AS64500, KE).
   type: str
   returned: with state V(added)
-old_address:
-  description: The former address as the inventory's reader writes it.
-  type: str
-  returned: with state V(renumbered)
-new_address:
-  description: The new address, likewise.
-  type: str
+moves:
+  description: The hosts' addresses as C(host), C(old) and C(new), those of an earlier run included.
+  type: list
+  elements: dict
   returned: with state V(renumbered)
 mentions:
-  description: Where the former address still stands, as FILE:LINE.
+  description: Where a former address or group still stands, as FILE:LINE, for an address followed by it.
   type: list
   elements: str
-  returned: with state V(renumbered)
+  returned: with states V(renumbered), V(addressed), V(unaddressed), V(provider_renamed) and V(provider_merged)
+host:
+  description: The host whose addresses come or go.
+  type: str
+  returned: with states V(addressed) and V(unaddressed)
+addresses:
+  description: The addresses that come or go, whether an earlier run has written them or not.
+  type: list
+  elements: str
+  returned: with states V(addressed) and V(unaddressed)
+absent:
+  description: Those to go that the host does not have.
+  type: list
+  elements: str
+  returned: with states V(addressed) and V(unaddressed)
+files:
+  description: The files that held something of the hosts.
+  type: list
+  elements: str
+  returned: with state V(forgotten)
 leaving:
   description: Those of the named hosts that stand in a provider's file.
   type: list
@@ -257,6 +345,16 @@ unknown_here:
   type: list
   elements: str
   returned: with state V(retired)
+renewed:
+  description: The hosts whose leases are changed.
+  type: list
+  elements: str
+  returned: with state V(renewed)
+left:
+  description: A line for each host that stays as it is, with the reason.
+  type: list
+  elements: str
+  returned: with state V(renewed)
 panels:
   description: Where the leases are cancelled.
   type: list

@@ -70,6 +70,8 @@ class Argument:
     variable: str
     many: bool = False
     required: bool = True
+    path: bool = False
+    """It names a file, from where the operator stands."""
 
 
 @dataclass(frozen=True)
@@ -249,19 +251,51 @@ VERBS: tuple[Verb, ...] = (
         "Write a freshly leased host into its provider's file.",
         arguments=(Argument("HOST", "add_host"),),
         options=(
-            Option("--provider", "add_provider", "Whose it is, as the file is called: alder.", required=True),
+            Option("--like", "add_like", "A leased host: what is not said is as it is there, but for the addresses."),
+            Option("--provider", "add_provider", "Whose it is, as the file is called: alder."),
             Option("--provider-name", "add_provider_name", "For a provider that has no file yet: its name in full."),
             Option("--site", "add_site", "With --provider-name: its website."),
-            Option("--address", "add_addresses", "A public address; once for each.", required=True, multiple=True),
-            Option("--city", "add_city", "Where it stands.", required=True),
-            Option("--country", "add_country", "ISO 3166 code: NL.", required=True),
-            Option("--plan", "add_plan", "What the provider calls it: nano-256.", required=True),
-            Option("--price", "add_price", "Of one period, without the currency: 24.00.", required=True),
-            Option("--currency", "add_currency", "ISO 4217 code: EUR.", required=True),
-            Option("--period", "add_period", "What one payment is for.", type=click.Choice(PERIODS), required=True),
-            Option("--renews", "add_renews", "Day of the next payment: 2027-03-01.", required=True),
+            Option("--address", "add_addresses", "A public address; once for each.", multiple=True),
+            Option("--city", "add_city", "Where it stands."),
+            Option("--country", "add_country", "ISO 3166 code: NL."),
+            Option("--plan", "add_plan", "What the provider calls it: nano-256."),
+            Option("--price", "add_price", "Of one period, without the currency: 24.00."),
+            Option("--currency", "add_currency", "ISO 4217 code: EUR."),
+            Option("--period", "add_period", "What one payment is for.", type=click.Choice(PERIODS)),
+            Option("--renews", "add_renews", "Day of the next payment: 2027-03-01."),
         ),
         asks=True,
+    ),
+    Verb(
+        "import",
+        "Write the hosts of a table into their providers' files.",
+        arguments=(Argument("FILE", "import_file", path=True),),
+        asks=True,
+        plans=True,
+    ),
+    Verb(
+        "export",
+        "Write all leased hosts as a table, for a spreadsheet and for import.",
+        (),
+        (Option("--output", "export_output", "The file: build/fleet.csv.", FILE, metavar="FILE", short="-o"),),
+    ),
+    Verb(
+        "renewed",
+        "Write that leases were paid, and for what price.",
+        arguments=(Argument("HOST|PROVIDER…", "target", many=True),),
+        options=(
+            Option("--price", "renewed_price", "What one period costs now: 26.00. The former price is kept."),
+            Option("--renews", "renewed_renews", "Day of the next payment, where it is another: 2027-03-01."),
+            Option(
+                "--ahead",
+                "renewed_ahead",
+                "What is due within so many days was paid, too.",
+                click.IntRange(0, 400),
+                metavar="DAYS",
+            ),
+        ),
+        asks=True,
+        plans=True,
     ),
     Verb(
         "onboard",
@@ -278,8 +312,53 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "renumber",
-        "Follow a host to the address that its provider gave it.",
-        arguments=(Argument("HOST", "target"), Argument("OLD", "renumber_from"), Argument("NEW", "renumber_to")),
+        "Follow hosts to the addresses that their provider gave them.",
+        arguments=(
+            Argument("HOST", "target", required=False),
+            Argument("OLD", "renumber_from", required=False),
+            Argument("NEW", "renumber_to", required=False),
+        ),
+        options=(
+            Option("--file", "renumber_file", "In place of them: OLD NEW on each line, or whole networks.", FILE),
+        ),
+        asks=True,
+        plans=True,
+    ),
+    Verb(
+        "reinstall",
+        "Onboard servers again that were reinstalled, under their old names.",
+        arguments=(Argument("HOST…", "target", many=True),),
+        options=(
+            Option(
+                "--password-file",
+                "onboard_password_file",
+                "The provider's root passwords: one line for all hosts, or a line for each. Asked for without it.",
+                type=click.Path(exists=True, dir_okay=False, resolve_path=True),
+            ),
+        ),
+        asks=True,
+        plans=True,
+    ),
+    Verb(
+        "address",
+        "Give a host more addresses, or take some from it.",
+        arguments=(
+            Argument("add|remove", "address_action"),
+            Argument("HOST", "target"),
+            Argument("ADDRESS…", "address_list", many=True),
+        ),
+        asks=True,
+        plans=True,
+    ),
+    Verb(
+        "provider",
+        "Follow a provider that was renamed, or bought by another.",
+        arguments=(
+            Argument("rename|merge", "provider_action"),
+            Argument("OLD", "provider_old"),
+            Argument("NEW", "provider_new"),
+        ),
+        options=(Option("--name", "provider_name", "To rename: its new name in full. It stays without this."),),
         asks=True,
         plans=True,
     ),
@@ -415,7 +494,8 @@ def command(verb: Verb) -> click.Command:
             if argument.many:
                 values[argument.variable], own = own, []
             elif own:
-                values[argument.variable] = own.pop(0)
+                word = own.pop(0)
+                values[argument.variable] = str(Path(word).resolve()) if argument.path else word
             if argument.required and not values.get(argument.variable):
                 raise click.UsageError(f"{argument.metavar} is missing. See ./strandline {verb.name} --help")
         if own:

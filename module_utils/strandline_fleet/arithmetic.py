@@ -10,6 +10,7 @@ from typing import Any
 import netaddr
 
 from strandline_fleet.errors import Refusal
+from strandline_fleet.payments import MONTHS
 
 # Special-purpose /8s that no sensor can have an address in: "this network" (RFC 791), private use (RFC 1918), loopback
 # (RFC 1122); 224 and up are multicast (RFC 5771) and reserved (RFC 1112).
@@ -17,14 +18,7 @@ UNROUTABLE_SLASH8 = frozenset({0, 10, 127})
 ROUTABLE_SLASH8 = tuple(n for n in range(224) if n not in UNROUTABLE_SLASH8)
 
 # How often a period's price is paid in a year.
-PERIODS_PER_YEAR: Mapping[str, Decimal] = {
-    "month": Decimal(12),
-    "quarter": Decimal(4),
-    "half-year": Decimal(2),
-    "year": Decimal(1),
-    "2-years": Decimal(1) / 2,
-    "3-years": Decimal(1) / 3,
-}
+PERIODS_PER_YEAR: Mapping[str, Decimal] = {period: Decimal(12) / months for period, months in MONTHS.items()}
 CENT = Decimal("0.01")
 
 
@@ -59,7 +53,7 @@ def coverage(addresses: Iterable[str]) -> dict[str, Any]:
 
 
 def yearly_cost(lease: Mapping[str, Any], rates: Mapping[str, Any], currency: str) -> Decimal:
-    """What a lease costs in a year, in ``currency``, rounded to cents.
+    """What a lease costs in a year, in ``currency``, rounded to cents; one that has ``ended`` costs nothing.
 
     ``rates`` gives the worth of one unit of each other currency in ``currency``. Raises Refusal for an
     unknown period or a currency without a rate.
@@ -70,14 +64,20 @@ def yearly_cost(lease: Mapping[str, Any], rates: Mapping[str, Any], currency: st
     own = str(lease["currency"])
     if own != currency and own not in rates:
         raise Refusal(f"no rate for {own}; add it to fleet_rates: the worth of one {own} in {currency}")
+    if lease.get("ended"):
+        return Decimal("0.00")
     rate = Decimal(1) if own == currency else Decimal(str(rates[own]))
     return (Decimal(str(lease["price"])) * periods * rate).quantize(CENT, ROUND_HALF_UP)
 
 
 def renewals(leases: Mapping[str, Mapping[str, Any]], today: dt.date, days: int = 30) -> dict[str, list[str]]:
-    """Names of the hosts whose lease is ``due`` within ``days`` (today included) or has ``lapsed`` before, by date."""
-    dated = sorted((lease["renews"], name) for name, lease in leases.items())
+    """Names of the hosts whose lease is ``due`` within ``days`` (today included) or has ``lapsed`` before, by date.
+
+    Those that were cancelled and have ``ended`` are told apart: nothing is to be paid for them.
+    """
+    dated = sorted((lease["renews"], name) for name, lease in leases.items() if not lease.get("ended"))
     return {
         "lapsed": [name for renews, name in dated if renews < today],
         "due": [name for renews, name in dated if today <= renews <= today + dt.timedelta(days=days)],
+        "ended": [name for _, name in sorted((it["renews"], name) for name, it in leases.items() if it.get("ended"))],
     }

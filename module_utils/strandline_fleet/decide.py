@@ -3,7 +3,6 @@ leases leave, incidents by provider. Pure."""
 
 from __future__ import annotations
 
-import calendar
 import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +13,7 @@ from strandline_fleet import journal
 from strandline_fleet.arithmetic import CENT, PERIODS_PER_YEAR, coverage, yearly_cost
 from strandline_fleet.inventory.model import Fleet, Host, Provider
 from strandline_fleet.journal import Entry
+from strandline_fleet.payments import payment, payments
 
 MONTHS_AHEAD = 12
 
@@ -48,7 +48,7 @@ def hosts(fleet: Fleet, asns: Mapping[str, int | None]) -> list[dict[str, Any]]:
             "country": host.place.country,
             "plan": host.lease.plan,
             "renews": host.lease.renews,
-            "status": host.lease.status,
+            "status": "ended" if host.lease.ended else host.lease.status,
             "admin": admin_command(host, fleet.settings),
             "panel": link(provider),
             "notes": str(provider.details.get("notes") or ""),
@@ -58,36 +58,27 @@ def hosts(fleet: Fleet, asns: Mapping[str, int | None]) -> list[dict[str, Any]]:
     ]
 
 
-def _step(day: dt.date, months: int) -> dt.date:
-    count = day.year * 12 + day.month - 1 + months
-    year, month = count // 12, count % 12 + 1
-    return dt.date(year, month, min(day.day, calendar.monthrange(year, month)[1]))
+def paid_on(host: Host, today: dt.date) -> list[dt.date]:
+    """The days on which a lease is paid from today until a year's end; a cancelled one is not paid.
 
-
-def payments(host: Host, today: dt.date) -> list[dt.date]:
-    """The days on which a lease is paid from today until a year's end; a cancelled one is not paid."""
+    They are counted from the day that the file has, so that 31 January is followed by 28 February and 31 March.
+    """
     if host.lease.status == "cancelled":
         return []
-    months = int(12 / PERIODS_PER_YEAR[host.lease.period])
-    until = _step(today.replace(day=1), MONTHS_AHEAD)
-    number, days = 0, []
-    while (day := _step(host.lease.renews, number * months)) < until:
-        if day >= today:
-            days.append(day)
-        number += 1
-    return days
+    until = payment(today.replace(day=1), "month", MONTHS_AHEAD)
+    return list(payments(host.lease.written or host.lease.renews, host.lease.period, today, until))
 
 
 def cash(leased: Iterable[Host], rates: Mapping[str, Any], currency: str, today: dt.date) -> list[dict[str, Any]]:
     """What is paid in each of the next twelve months, this one first, and for which hosts."""
     first = today.replace(day=1)
-    months = [_step(first, number) for number in range(MONTHS_AHEAD)]
+    months = [payment(first, "month", number) for number in range(MONTHS_AHEAD)]
     sums: dict[dt.date, Decimal] = dict.fromkeys(months, Decimal("0.00"))
     names: dict[dt.date, list[str]] = {month: [] for month in months}
     for host in leased:
         periods = PERIODS_PER_YEAR[host.lease.period]
         price = (yearly_cost(host.lease.mapping(), rates, currency) / periods).quantize(CENT)
-        for day in payments(host, today):
+        for day in paid_on(host, today):
             sums[day.replace(day=1)] += price
             names[day.replace(day=1)].append(host.name)
     return [
@@ -181,11 +172,13 @@ def actions(summary: Mapping[str, Any], fleet: Fleet) -> list[dict[str, Any]]:
         act(
             0, row["last"], row["host"], "silent: nothing has come since that day", f"./strandline verify {row['host']}"
         )
+    for row in summary["renewals"]["ended"]:
+        act(
+            1, row["renews"], row["host"], "the cancelled lease has ended: retire", f"./strandline retire {row['host']}"
+        )
     for row in summary["renewals"]["lapsed"]:
-        if row["status"] == "cancelled":
-            act(1, row["renews"], row["host"], "the cancelled lease has ended", f"./strandline retire {row['host']}")
-        else:
-            act(1, row["renews"], row["host"], "the lease's day is past: is the host still ours?")
+        said = "the lease's day is past, and it does not renew by itself: was it paid?"
+        act(1, row["renews"], row["host"], said, f"./strandline renewed {row['host']}")
     for row in summary["certificates"]:
         if row["soon"]:
             said = "the certificate has ended" if str(row["ends"]) < today else "the certificate ends"
@@ -193,9 +186,13 @@ def actions(summary: Mapping[str, Any], fleet: Fleet) -> list[dict[str, Any]]:
                 f"./strandline rotate_certificates {row['host']}")  # fmt: skip
     for row in summary["renewals"]["due"]:
         price = f"{row['price']:.2f} {row['currency']} a {row['period']}"
-        ends = row["status"] == "cancelled"
-        act(2, row["renews"], row["host"], "the cancelled lease ends" if ends else f"renews for {price}",
-            f"./strandline retire {row['host']}" if ends else "")  # fmt: skip
+        if row["status"] == "cancelled":
+            said, command = "the cancelled lease ends", f"./strandline retire {row['host']}"
+        elif row["auto_renew"]:
+            said, command = f"renews for {price}", ""
+        else:
+            said, command = f"to be paid by hand, {price}", f"./strandline renewed {row['host']}"
+        act(2, row["renews"], row["host"], said, command)
     return sorted(rows, key=lambda row: (row["urgency"], row["day"], row["host"]))
 
 

@@ -78,9 +78,13 @@ def _of_lease(host: Host, provider: Provider, today: dt.date) -> Iterator[tuple[
             says = f"the cancelled lease ends; before that ./strandline retire {host.name} fetches its last events"
             yield lease.renews, Kind.ENDS, says
         return
-    if lease.renews < today:
-        says = f"was to renew for {price}: look whether the host is still ours, then write the next date"
+    if lease.renews < today:  # only one that does not renew by itself has its day past
+        says = f"was to be paid, {price}. If it was: ./strandline renewed {host.name}; if it has ended: retire it"
         yield lease.renews, Kind.LAPSED, says
+        return
+    if not lease.auto_renew:
+        says = f"ends unless you pay {price}; then ./strandline renewed {host.name}"
+        yield lease.renews, Kind.RENEWAL, says
         return
     cancel = last_day_to_cancel(host, provider)
     if cancel is not None and today <= cancel < lease.renews:

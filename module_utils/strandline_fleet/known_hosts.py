@@ -100,3 +100,49 @@ def rename(text: str, old: str, new: str, ports: Iterable[int] = ()) -> str:
         return next((hashed(to, salt) for name, to in pairs if is_name(entry, name)), entry)
 
     return _changed(text, change)
+
+
+def fingerprint(key: str) -> str:
+    """A key as ssh shows it: SHA256 and its digest in base64 without padding."""
+    return "SHA256:" + base64.b64encode(hashlib.sha256(base64.b64decode(key)).digest()).decode().rstrip("=")
+
+
+def keys_of(text: str, name: str) -> set[tuple[str, str]]:
+    """The keys that a known_hosts file, or what ssh-keyscan printed, has for a name: type and key in base64.
+
+    An empty name stands for every name.
+    """
+    found = set()
+    for line in text.splitlines():
+        names, _, rest = line.partition(" ")
+        words = rest.split()
+        if line.startswith(("#", "@")) or len(words) < 2:
+            continue
+        if not name or any(is_name(entry, name) for entry in names.split(",")):
+            found.add((words[0], words[1]))
+    return found
+
+
+def recognise(text: str, name: str, scans: Iterable[str]) -> dict[str, object]:
+    """Whether the host that answers is the one that is known by a name.
+
+    ``scans`` are what ssh-keyscan printed of one port after the other; the first at which a host answered counts. The
+    state is `same` when a known key is shown, `other` when all of them are others, `unknown` when none is known, and
+    `silent` when no port answered. ``known`` and ``shown`` are fingerprints.
+    """
+    known = keys_of(text, name)
+    shown = next((keys for scan in scans if (keys := keys_of(scan, ""))), set())
+    # A host may have got a key of another type; only those of one type can be compared.
+    kinds = {kind for kind, _ in known}
+    comparable = {key for key in shown if key[0] in kinds}
+    if not shown:
+        state = "silent"
+    elif not known:
+        state = "unknown"
+    else:
+        state = "same" if comparable & known else "other"
+    return {
+        "state": state,
+        "known": sorted(fingerprint(key) for _, key in known),
+        "shown": sorted(fingerprint(key) for _, key in comparable or shown),
+    }

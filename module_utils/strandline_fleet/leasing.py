@@ -76,9 +76,12 @@ class Choice:
 
 
 def held(fleet: Fleet, asns: Mapping[str, int | None], without: str = "") -> Held:
-    """What a fleet has, apart from the host ``without``. ``asns`` is the origin AS of each address."""
+    """What a fleet has, apart from leases that have ended and the host ``without``.
+
+    ``asns`` is the origin AS of each address.
+    """
     by_octet: dict[int, set[str]] = defaultdict(set)
-    hosts = [host for host in fleet.hosts() if host.name != without]
+    hosts = [host for host in fleet.hosts() if host.name != without and not host.lease.ended]
     for host in hosts:
         for octet in slash8s(host.addresses):
             by_octet[octet].add(host.name)

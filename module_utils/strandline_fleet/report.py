@@ -170,15 +170,16 @@ def give_up_order(hosts: Iterable[Host], rates: Mapping[str, Any], currency: str
 def summarise(fleet: Fleet, now: dt.datetime, known: Known) -> dict[str, Any]:
     """Everything that the report says. ``now`` is aware (UTC); costs are amounts a year in the fleet's currency."""
     today = now.date()
-    hosts = list(fleet.hosts())
+    leased = list(fleet.hosts())
+    hosts = [host for host in leased if not host.lease.ended]
     currency = str(fleet.settings.get("fleet_currency", "USD"))
     rates = fleet.settings.get("fleet_rates") or {}
     addresses = [address for host in hosts for address in host.addresses]
     covered = coverage(addresses)
     per_slash8 = Counter(octet for address in addresses for octet in slash8s([address]))
     total = _cost(hosts, rates, currency)
-    by_name = {host.name: host for host in hosts}
-    dates = renewals({host.name: host.lease.mapping() for host in hosts}, today, RENEWAL_DAYS)
+    by_name = {host.name: host for host in leased}
+    dates = renewals({host.name: host.lease.mapping() for host in leased}, today, RENEWAL_DAYS)
     summary: dict[str, Any] = {
         "generated": now.isoformat(timespec="seconds"),
         "name": str(fleet.settings.get("fleet_name", fleet.directory.name)),
@@ -211,6 +212,7 @@ def summarise(fleet: Fleet, now: dt.datetime, known: Known) -> dict[str, Any]:
                     "currency": by_name[name].lease.currency,
                     "period": by_name[name].lease.period,
                     "status": by_name[name].lease.status,
+                    "auto_renew": by_name[name].lease.auto_renew,
                 }
                 for name in names
             ]
@@ -299,9 +301,10 @@ def short(summary: Mapping[str, Any]) -> str:
     if summary["origins"] is not None:
         rows.append(("Origin ASNs", str(sum(row["asn"] is not None for row in summary["origins"]))))
     rows.append(("Cost", f"{cost['year']:,.2f} {cost['currency']} a year, {cost['per_slash8']} for each /8"))
-    for state, said in (("lapsed", "Lapsed"), ("due", f"Due in {RENEWAL_DAYS} days")):
+    for state, said in (("lapsed", "Lapsed"), ("ended", "Ended: retire"), ("due", f"Due in {RENEWAL_DAYS} days")):
         leases = summary["renewals"][state]
-        rows.append((said, ", ".join(f"{lease['host']} ({lease['renews']})" for lease in leases) or "none"))
+        if leases or state != "ended":
+            rows.append((said, ", ".join(f"{lease['host']} ({lease['renews']})" for lease in leases) or "none"))
     if summary["silent"] is not None:
         silent = [f"{row['host']} (since {row['last'] or 'ever'})" for row in summary["silent"]]
         rows.append(("Silent", ", ".join(silent) or "none"))

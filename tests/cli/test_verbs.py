@@ -177,6 +177,18 @@ def test_a_path_is_where_the_operator_stands(ansible: Path, tmp_path: Path, monk
     assert variables == {"target": ["ams1"], "verify_json": str(tmp_path / "findings.json")}
 
 
+def test_a_file_that_follows_the_verb_is_where_the_operator_stands(
+    ansible: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hosts.yml").touch()
+    monkeypatch.chdir(tmp_path)
+    verb = next(verb for verb in verbs.VERBS if verb.name == "import")
+    CliRunner().invoke(verbs.command(verb), ["-i", "hosts.yml", "hosts.csv"])
+    assert json.loads(json.loads(ansible.read_text())[-1].removeprefix("--extra-vars=")) == {
+        "import_file": str(tmp_path / "hosts.csv")
+    }
+
+
 def test_an_option_has_its_letter_too(ansible: Path, tmp_path: Path) -> None:
     (tmp_path / "hosts.yml").touch()
     verb = next(verb for verb in verbs.VERBS if verb.name == "report")

@@ -56,5 +56,12 @@ def test_unknown_period_and_currency_are_refused() -> None:
 def test_renewals_today_and_at_the_end_of_the_window() -> None:
     today = dt.date(2026, 11, 25)
     days = {"past": -1, "today": 0, "last": 30, "later": 31}
-    leases = {name: {"renews": today + dt.timedelta(days=offset)} for name, offset in days.items()}
-    assert renewals(leases, today) == {"lapsed": ["past"], "due": ["today", "last"]}
+    leases: dict[str, dict[str, object]] = {
+        name: {"renews": today + dt.timedelta(days=offset)} for name, offset in days.items()
+    }
+    leases["over"] = {"renews": today - dt.timedelta(days=3), "ended": True}
+    assert renewals(leases, today) == {"lapsed": ["past"], "due": ["today", "last"], "ended": ["over"]}
+
+
+def test_a_lease_that_has_ended_costs_nothing() -> None:
+    assert yearly_cost({"price": 5, "currency": "USD", "period": "month", "ended": True}, {}, "USD") == 0

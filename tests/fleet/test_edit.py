@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 import yaml as pyyaml
-from strandline_fleet.inventory.edit import add_host, apply, check, difference, host_entry, retire_hosts
+from strandline_fleet.inventory.edit import apply, check, difference, host_entry, retire_hosts
 from strandline_fleet.inventory.load import FORMER, load
+from strandline_fleet.inventory.trees import add_host
 
 from strandline_cli.errors import Refusal
 
@@ -112,3 +113,13 @@ def test_a_wrong_entry_is_found_before_it_is_written(inventory: Path) -> None:
     assert "198.51.100.11 belongs to host ams1" in str(problems[0])
     assert str(problems[0]).startswith(f"{inventory}/providers/birch.yml")
     assert (inventory / "providers" / "birch.yml").read_text() == before
+
+
+def test_nothing_is_written_where_one_of_several_files_can_not_be(tmp_path: Path) -> None:
+    first, blocked = tmp_path / "first.yml", tmp_path / "file"
+    first.write_text("before\n")
+    blocked.write_text("no folder\n")
+    with pytest.raises(OSError, match=str(blocked)):
+        apply({first: "after\n", blocked / "second.yml": "after\n"})
+    assert first.read_text() == "before\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "first.yml"]

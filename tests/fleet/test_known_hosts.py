@@ -89,3 +89,30 @@ def test_any_text_without_the_name_stays_as_it_is(text: str) -> None:
     changed = known_hosts.forget(text, ["no-such-host"], PORTS)
     assert set(changed.splitlines()) <= set(text.splitlines()) | {","}
     assert known_hosts.forget(changed, ["no-such-host"], PORTS) == changed
+
+
+@pytest.mark.parametrize(
+    ("scans", "state"),
+    [
+        ([f"192.0.2.9 {KEY}\n"], "same"),
+        (["", f"# 192.0.2.9:22 SSH-2.0-OpenSSH\n192.0.2.9 {OTHER}\n"], "other"),
+        ([f"192.0.2.9 {OTHER}\n", f"192.0.2.9 {KEY}\n"], "other"),
+        ([f"192.0.2.9 ssh-rsa AAAA\n192.0.2.9 {KEY}\n"], "same"),
+        (["192.0.2.9 ssh-rsa AAAA\n"], "other"),
+        (["", ""], "silent"),
+    ],
+)
+def test_a_host_is_recognised_by_its_key(file: Path, scans: list[str], state: str) -> None:
+    assert known_hosts.recognise(file.read_text(), "ams1", scans)["state"] == state
+
+
+def test_a_host_that_is_not_known_is_said_to_be_so(file: Path) -> None:
+    said = known_hosts.recognise(file.read_text(), "sin1", [f"192.0.2.9 {KEY}\n"])
+    assert (said["state"], said["known"]) == ("unknown", [])
+
+
+def test_fingerprints_are_those_of_ssh_keygen(tmp_path: Path) -> None:
+    path = tmp_path / "key.pub"
+    path.write_text(f"{KEY}\n")
+    done = subprocess.run(["ssh-keygen", "-l", "-f", path], check=True, capture_output=True, text=True)
+    assert known_hosts.fingerprint(KEY.split()[1]) == done.stdout.split()[1]

@@ -157,7 +157,7 @@ def test_a_duplicate_name_in_one_file_is_found(fleet: Path) -> None:
 
 
 def test_a_past_renewal_is_said_and_stops_nothing(fleet: Path) -> None:
-    loaded = plant(fleet, r"renews: [\d-]+", "renews: 2026-11-24")
+    loaded = plant(fleet, r"renews: [\d-]+", "auto_renew: false, renews: 2026-11-24")
     assert loaded.errors == ()
     assert [problem.severity for problem in loaded.problems] == [Severity.WARNING]
     assert "2026-11-24 is past" in str(loaded.problems[0])

@@ -103,6 +103,7 @@ MISTAKES = {
     "since before there were hosts": lease("plan", "since: 0202-01-01, plan", "since", "no date of the past", "2024-"),
     "no plan": lease("plan: nano-256, ", "", "plan", "is missing", "add it"),
     "a word too much": lease("plan", "discount: 3, plan", "discount", "'discount' is no known key", "known are"),
+    "auto_renew in words": lease("plan", "auto_renew: maybe, plan", "auto_renew", "is neither true nor", "write true"),
     "a key misspelt": lease("renews", "renws", "renws", "'renws' is no known key", "'renews'"),
     "earlier no list": lease("plan", "earlier: 20, plan", "earlier", "is no list of days and prices", "the oldest"),
     "earlier a price only": lease("plan", "earlier: [20], plan", "earlier", "is no day with its price", "the oldest"),

@@ -28,10 +28,11 @@ from tests.generate_fleet import write_fleet
 ROOT = Path(__file__).resolve().parents[2]
 NOW = dt.datetime(2026, 11, 25, 12, 0, tzinfo=dt.UTC)
 
+BY_HAND = "status: active, auto_renew: false"
 HOST = """        {name}:
           addresses: [{addresses}]
           place: {{city: Amsterdam, country: NL, continent: EU}}
-          lease: {{plan: nano, price: {price}, currency: USD, period: year, renews: {renews}, status: active}}
+          lease: {{plan: nano, price: {price}, currency: USD, period: year, renews: {renews}, {status}}}
 """
 
 
@@ -41,7 +42,7 @@ def fleet_of(directory: Path, hosts: list[tuple[str, str, float, str]], provider
         "sensors:\n  children:\n    provider_alder:\n"
         f"      vars: {{provider: {{name: '{provider}', since: 2025-11-25}}}}\n      hosts:\n"
     )
-    text += "".join(HOST.format(name=n, addresses=a, price=p, renews=r) for n, a, p, r in hosts)
+    text += "".join(HOST.format(status=BY_HAND, name=n, addresses=a, price=p, renews=r) for n, a, p, r in hosts)
     (directory / "providers" / "alder.yml").write_text(text)
     return directory
 
@@ -145,9 +146,9 @@ def test_what_has_to_be_done_stands_first_and_the_most_urgent_at_the_top(three: 
     report = summarise(load(three, today), NOW, known)
     assert [(row["host"], row["day"], row["command"]) for row in report["actions"]] == [
         ("dear", "2026-11-16", "./strandline verify dear"),
-        ("lone", "2026-11-01", ""),
+        ("lone", "2026-11-01", "./strandline renewed lone"),
         ("cheap", "2026-11-24", "./strandline rotate_certificates cheap"),
-        ("cheap", "2026-12-01", ""),
+        ("cheap", "2026-12-01", "./strandline renewed cheap"),
         ("dear", "2026-12-15", "./strandline rotate_certificates dear"),
     ]
     page = Page()
@@ -335,7 +336,7 @@ def test_the_price_trend_goes_from_the_first_known_price_to_the_present_one(thre
     path = three / "providers" / "alder.yml"
     text = path.read_text()
     earlier = "earlier: [{until: 2025-11-01, price: 8}, {until: 2026-11-01, price: 9}]"
-    path.write_text(text.replace("status: active}", f"status: active, {earlier}}}", 1))
+    path.write_text(text.replace("status: active", f"status: active, {earlier}", 1))
     assert str(summarise(load(three, NOW.date()), NOW, Known())["providers"][0]["price_trend"]) == "25.0"
     path.write_text(text)
     assert summarise(load(three, NOW.date()), NOW, Known())["providers"][0]["price_trend"] is None

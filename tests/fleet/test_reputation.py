@@ -1,7 +1,4 @@
-"""What others say of our addresses: changes between two looks, and DNS by real servers on the loopback.
-
-A stock named answers in the fleet scenario.
-"""
+"""What others say of our addresses: changes between two looks, and DNS by real servers on the loopback."""
 
 from __future__ import annotations
 

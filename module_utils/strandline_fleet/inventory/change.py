@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import ipaddress
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -17,12 +17,13 @@ from typing import Any
 from strandline_fleet import journal, known_hosts
 from strandline_fleet.arithmetic import PERIODS_PER_YEAR
 from strandline_fleet.errors import Refusal
-from strandline_fleet.inventory import edit
+from strandline_fleet.inventory import edit, trees
 from strandline_fleet.inventory.countries import CONTINENT_OF
 from strandline_fleet.inventory.edit import Texts
 from strandline_fleet.inventory.former import FormerLease
-from strandline_fleet.inventory.load import FORMER, JOURNAL
+from strandline_fleet.inventory.load import FORMER, JOURNAL, YAML_FILES
 from strandline_fleet.inventory.model import Fleet, Host
+from strandline_fleet.payments import payment_after
 
 # What stands beside the inventory's sources and says what was, not what is.
 ASIDE = ("certificates", "known_hosts", JOURNAL, FORMER)
@@ -73,7 +74,22 @@ def added(fleet: Fleet, entry: Entry, today: dt.date) -> Change:
             return Change()
     details = {"name": entry.provider_name, "site": entry.site, "since": today} if entry.provider_name else None
     node = edit.host_entry(entry.addresses, place, lease)
-    return Change(_checked(fleet, edit.add_host(fleet, entry.provider, entry.name, node, details)))
+    return Change(checked(fleet, trees.add_host(fleet, entry.provider, entry.name, node, details)))
+
+
+def like(fleet: Fleet, name: str, today: dt.date) -> dict[str, str]:
+    """What a host leased today has in common with one that is there; it is paid a period from now."""
+    host = host_of(fleet, name)
+    return {
+        "provider": host.provider.removeprefix("provider_"),
+        "city": host.place.city,
+        "country": host.place.country,
+        "plan": host.lease.plan,
+        "price": str(host.lease.price),
+        "currency": host.lease.currency,
+        "period": host.lease.period,
+        "renews": str(payment_after(today, host.lease.period, today)),
+    }
 
 
 def _place(entry: Entry) -> dict[str, str]:
@@ -113,7 +129,8 @@ def _says_the_same(host: Host, addresses: Sequence[str], place: Mapping[str, str
     return (
         list(host.addresses) == list(addresses)
         and dataclasses.asdict(host.place) == place
-        and all(getattr(host.lease, field) == value for field, value in lease.items())
+        and all(getattr(host.lease, field) == value for field, value in lease.items() if field != "renews")
+        and lease["renews"] in (host.lease.written, host.lease.renews)
     )
 
 
@@ -122,7 +139,7 @@ def renumbered(
 ) -> Change:
     """A host's address in the place of another. Host keys kept under the old one count for the new one.
 
-    The provider's journal gets an entry of ``day``, today (UTC) without it.
+    The provider's journal gets an entry of ``day``, the fleet's day without it.
     """
     old, new = address(old), address(new)
     if old == new:
@@ -130,14 +147,22 @@ def renumbered(
     host = host_of(fleet, name)
     texts: Texts = {}
     if old in host.addresses:
-        entry = journal.Entry(
-            host.provider.removeprefix("provider_"), day or dt.datetime.now(dt.UTC).date(), journal.Kind.ADDRESS,
-            f"{old} became {new}", host.name,
-        )  # fmt: skip
-        texts = _checked(fleet, journal.entered(fleet, [entry], edit.renumber_host(fleet, host, old, new)))
+        texts = edit.renumber_host(fleet, host, old, new)
+        texts = checked(fleet, entered(fleet, journal.Kind.ADDRESS, [(host, f"{old} became {new}")], texts, day))
     elif new not in host.addresses:
         raise Refusal(f"{old} is none of {host.name}'s addresses in {host.file}: {', '.join(host.addresses)}.")
-    return Change(texts, _keys(fleet, lambda text: known_hosts.rename(text, old, new, ports)))
+    return Change(texts, held_keys(fleet, lambda text: known_hosts.rename(text, old, new, ports)))
+
+
+def entered(
+    fleet: Fleet, kind: journal.Kind, lines: Iterable[tuple[Host, str]], texts: Texts, day: dt.date | None = None
+) -> Texts:
+    """The texts of a change with lines in the journals of the hosts' providers, of ``day``, the fleet's without it."""
+    day = day or fleet.today or dt.datetime.now(dt.UTC).date()
+    entries = [
+        journal.Entry(host.provider.removeprefix("provider_"), day, kind, said, host.name) for host, said in lines
+    ]
+    return journal.entered(fleet, entries, texts)
 
 
 def address(text: str) -> str:
@@ -163,8 +188,8 @@ def host_of(fleet: Fleet, name: str) -> Host:
 
 def mentions(directory: Path, text: str, changed: Texts) -> Iterator[str]:
     """Where else in the inventory an address stands once the ``changed`` files are written, as FILE:LINE."""
-    for path in sorted(directory.rglob("*.yml")):
-        if path.relative_to(directory).parts[0] not in ASIDE:
+    for path in sorted(directory.rglob("*")):
+        if path.suffix in YAML_FILES and path.relative_to(directory).parts[0] not in ASIDE:
             content = changed.get(path) or path.read_text(encoding="utf-8", errors="replace")
             for number, line in enumerate(content.splitlines(), 1):
                 words = "".join(
@@ -183,33 +208,55 @@ def retired(
     ports: Sequence[int] = (22,),
 ) -> Change:
     """Hosts' entries in the record of former leases, and nothing held of them and of ``former`` hosts any more."""
-    texts = _checked(fleet, edit.retire_hosts(fleet, hosts, day, reason)) if hosts else {}
+    texts = checked(fleet, edit.retire_hosts(fleet, hosts, day, reason)) if hosts else {}
     gone: list[Host | FormerLease] = [*hosts, *former]
     names = [host.name for host in gone]
-    certificates: Texts = {
-        path: None
-        for name in names
-        for path in (fleet.directory / "certificates" / f"{name}{end}" for end in (".pem", ".next.pem"))
-        if path.exists()
-    }
+    certificates = _certificates(fleet, names)
     staying = {text for host in fleet.hosts() if host.name not in names for text in host.addresses}
     called = {*names, *(text for host in gone for text in host.addresses)} - staying
-    return Change(texts, certificates | _keys(fleet, lambda text: known_hosts.forget(text, called, ports)))
+    return Change(texts, certificates | held_keys(fleet, lambda text: known_hosts.forget(text, called, ports)))
 
 
 def noted(fleet: Fleet, entries: Sequence[journal.Entry]) -> Change:
     """Enter notes in providers' journals. Raises Refusal with every mistake that the inventory would have then."""
-    return Change(_checked(fleet, journal.entered(fleet, entries)))
+    return Change(checked(fleet, journal.entered(fleet, entries)))
 
 
-def _checked(fleet: Fleet, texts: Texts) -> Texts:
+def forgotten(fleet: Fleet, names: Sequence[str], ports: Sequence[int] = (22,), day: dt.date | None = None) -> Change:
+    """Nothing held of hosts that were reinstalled: neither host keys nor certificates. Their entries stay.
+
+    The provider's journal gets an entry of ``day`` for each host of which something was held.
+    """
+    hosts = [host_of(fleet, name) for name in names]
+    called = {*names, *(text for host in hosts for text in host.addresses)}
+    keys = held_keys(fleet, lambda text: known_hosts.forget(text, called, ports))
+    lost = [host for host in hosts if _certificates(fleet, [host.name]) or _has_keys(fleet, host, ports)]
+    lines = [(host, "reinstalled") for host in lost]
+    texts = entered(fleet, journal.Kind.REINSTALL, lines, {}, day)
+    return Change(checked(fleet, texts) if texts else {}, _certificates(fleet, names) | keys)
+
+
+def _has_keys(fleet: Fleet, host: Host, ports: Sequence[int]) -> bool:
+    """Whether the inventory's known_hosts has a key of the host, by its name or an address."""
+    return bool(held_keys(fleet, lambda text: known_hosts.forget(text, {host.name, *host.addresses}, ports)))
+
+
+def _certificates(fleet: Fleet, names: Sequence[str]) -> Texts:
+    """The certificates of hosts that this machine has, to go."""
+    folder = fleet.directory / "certificates"
+    paths = (folder / f"{name}{end}" for name in names for end in (".pem", ".next.pem"))
+    return {path: None for path in paths if path.exists()}
+
+
+def checked(fleet: Fleet, texts: Texts) -> Texts:
     """The texts, tried on a copy of the inventory. Raises Refusal with every mistake that it would have."""
     if problems := edit.check(fleet, texts):
         raise Refusal("\n".join(["Nothing was written:", *map(str, problems)]))
     return texts
 
 
-def _keys(fleet: Fleet, change: Callable[[str], str]) -> Texts:
+def held_keys(fleet: Fleet, change: Callable[[str], str]) -> Texts:
+    """The inventory's known_hosts, changed; nothing where that changes nothing."""
     path = fleet.directory / "known_hosts"
     if not path.exists():
         return {}

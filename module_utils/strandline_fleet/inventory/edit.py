@@ -20,6 +20,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import yaml as pyyaml
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.scalarfloat import ScalarFloat
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
@@ -36,39 +37,53 @@ FORMER_HEAD = (
 Texts = dict[Path, str | None]  # None: the file goes
 
 
-def _flow(values: Mapping[str, Any]) -> CommentedMap:
+def flow(values: Mapping[str, Any]) -> CommentedMap:
     """A mapping written on one line, as in the examples."""
     node = CommentedMap(values)
     node.fa.set_flow_style()
     return node
 
 
-def _amount(price: Decimal) -> float:
+def amount(price: Decimal) -> float:
     """A price with two decimals: 24.00 stays 24.00."""
     text = f"{price:.2f}"
-    amount: float = ScalarFloat(float(price), width=len(text), prec=text.index("."), m_sign=False)
-    return amount
+    written: float = ScalarFloat(float(price), width=len(text), prec=text.index("."), m_sign=False)
+    return written
 
 
-def _country(code: str) -> str:
-    """YAML 1.1, which Ansible reads, takes a bare NO for the word no."""
-    return DoubleQuotedScalarString(code) if code == "NO" else code
+def word(text: str) -> str:
+    """A text, in quotes where YAML 1.1, which Ansible reads, takes it for something else: NO, on, 1e3."""
+    quoted: str = DoubleQuotedScalarString(text)
+    try:
+        return text if pyyaml.safe_load(text) == text else quoted
+    except pyyaml.YAMLError:
+        return quoted
 
 
 def host_entry(addresses: Iterable[str], place: Mapping[str, str], lease: Mapping[str, Any]) -> CommentedMap:
     """A host's entry as it stands in a provider's file."""
+    return entry_of(addresses, place, {**lease, "price": Decimal(str(lease["price"]))})
+
+
+def entry_of(addresses: Iterable[str], place: Mapping[str, Any], lease: Mapping[str, Any]) -> CommentedMap:
+    """A host's entry of values that may be wrong; what is text stays text."""
     listed = CommentedSeq(addresses)
     listed.fa.set_flow_style()
-    return CommentedMap(
-        {
-            "addresses": listed,
-            "place": _flow({**place, "country": _country(place["country"])}),
-            "lease": _flow({**lease, "price": _amount(Decimal(str(lease["price"])))}),
-        }
-    )
+    return CommentedMap({"addresses": listed, "place": flow(_values(place)), "lease": flow(_values(lease))})
 
 
-def _dump(tree: Any, before: str = "") -> str:
+def _values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as YAML has them: amounts with two decimals, and words that stay words."""
+    return {key: _value(value) for key, value in values.items()}
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return amount(value)
+    return word(value) if isinstance(value, str) else value
+
+
+def dumped(tree: Any, before: str = "") -> str:
     """A tree as text. What stands above the `---` of the file as it was is not in the tree, and is put back."""
     out = io.StringIO()
     yaml().dump(tree, out)
@@ -77,50 +92,12 @@ def _dump(tree: Any, before: str = "") -> str:
     return (above[1] if above else "") + (text if text.startswith("---") else f"---\n{text}")
 
 
-def add_host(
-    fleet: Fleet, provider: str, name: str, entry: CommentedMap, details: Mapping[str, Any] | None = None
-) -> Texts:
-    """Add a host to a provider's file; with ``details`` the provider may be a new one.
-
-    Raises Refusal when the host's name is taken, or the provider is unknown and no details are given.
-    """
-    taken = {host.name: host.file for host in fleet.hosts()}
-    if name in taken:
-        raise Refusal(f"{name} is already a host in {taken[name]}. Choose another name.")
-    group = provider if provider.startswith("provider_") else f"provider_{provider}"
-    if not PROVIDER_GROUP.fullmatch(group):
-        raise Refusal(f"{provider!r} is no provider's short name. Use a-z, 0-9 and _, as its file is called: alder.")
-    known = {each.group: each.file for each in fleet.providers}
-    names = ", ".join(sorted(each.removeprefix("provider_") for each in known))
-    if group in known:
-        path = known[group]
-        before = path.read_text(encoding="utf-8")
-        tree = yaml().load(before)
-        node = tree["sensors"]["children"][group]
-        if node.get("hosts") is None:
-            node["hosts"] = CommentedMap()
-        node["hosts"][name] = entry
-        return {path: _dump(tree, before)}
-    if details is None:
-        raise Refusal(
-            f"There is no provider {provider!r} in {fleet.directory}/providers. Known are {names}; "
-            "for a new one give its name in full: --provider-name (add_provider_name)."
-        )
-    path = fleet.directory / "providers" / f"{group.removeprefix('provider_')}.yml"
-    body = {"vars": {"provider": dict(details)}, "hosts": CommentedMap({name: entry})}
-    tree = CommentedMap({"sensors": CommentedMap({"children": CommentedMap({group: body})})})
-    return {
-        path: "---\n# One provider, one file: who it is, and the hosts leased from it.\n"
-        + _dump(tree).removeprefix("---\n")
-    }
-
-
 def renumber_host(fleet: Fleet, host: Host, old: str, new: str) -> Texts:
     """Put an address in another's place in a host's entry. Raises Refusal when both stand there."""
     if new in host.addresses:
         raise Refusal(
-            f"{host.name} has both {old} and {new} in {host.file}. If {old} is gone, remove it there, "
-            f"then ./strandline site -i {fleet.directory}."
+            f"{host.name} has both {old} and {new} in {host.file}. If {old} is gone: "
+            f"./strandline address -i {fleet.directory} remove {host.name} {old}"
         )
     before = host.file.read_text(encoding="utf-8")
     tree = yaml().load(before)
@@ -128,7 +105,7 @@ def renumber_host(fleet: Fleet, host: Host, old: str, new: str) -> Texts:
     for place, text in enumerate(addresses):
         if str(ipaddress.ip_address(str(text))) == old:
             addresses[place] = type(text)(new)
-    return {host.file: _dump(tree, before)}
+    return {host.file: dumped(tree, before)}
 
 
 def retire_hosts(fleet: Fleet, hosts: Iterable[Host], day: dt.date, reason: str) -> Texts:
@@ -168,8 +145,8 @@ def retire_hosts(fleet: Fleet, hosts: Iterable[Host], day: dt.date, reason: str)
             if not node["hosts"]:
                 former[key]["provider_details"] = details
                 children.pop(host.provider)
-        texts[path] = _dump(tree, before) if children else None
-    texts[record_path] = FORMER_HEAD + _dump(record).removeprefix(FORMER_HEAD).removeprefix("---\n")
+        texts[path] = dumped(tree, before) if children else None
+    texts[record_path] = FORMER_HEAD + dumped(record).removeprefix(FORMER_HEAD).removeprefix("---\n")
     return texts
 
 
@@ -182,7 +159,7 @@ def check(fleet: Fleet, texts: Texts) -> tuple[Problem, ...]:
         apply({copy / path.relative_to(fleet.directory): text for path, text in texts.items()})
         return tuple(
             dataclasses.replace(problem, file=problem.file.replace(str(copy), str(fleet.directory)))
-            for problem in load(copy, settings=settings).errors
+            for problem in load(copy, fleet.today, settings).errors
         )
 
 
@@ -199,15 +176,26 @@ def difference(texts: Texts) -> str:
 
 
 def apply(texts: Texts) -> None:
-    """Write every text; additions and changes first, removals last, so that nothing is lost if it stops in between."""
-    for path, text in texts.items():
-        if text is not None:
-            path.parent.mkdir(exist_ok=True)  # the journals' folder, by the first entry
-            aside = path.with_name(f".{path.name}.new")
-            aside.write_text(text, encoding="utf-8")
-            if path.exists():
-                shutil.copymode(path, aside)
-            aside.replace(path)
+    """Write every text, or none of them where the disk is full or a folder can't be written.
+
+    All are written aside first. Then additions and changes take their places, and removals come last, so that nothing
+    is lost if it stops in between.
+    """
+    asides: dict[Path, Path] = {}
+    try:
+        for path, text in texts.items():
+            if text is not None:
+                path.parent.mkdir(exist_ok=True)  # the journals' folder, by the first entry
+                asides[path] = path.with_name(f".{path.name}.new")
+                asides[path].write_text(text, encoding="utf-8")
+                if path.exists():
+                    shutil.copymode(path, asides[path])
+    except BaseException:
+        for aside in asides.values():
+            aside.unlink(missing_ok=True)
+        raise
+    for path, aside in asides.items():
+        aside.replace(path)
     for path, text in texts.items():
         if text is None:
             path.unlink(missing_ok=True)

@@ -24,6 +24,7 @@ from strandline_fleet.inventory.countries import CONTINENT_OF, CONTINENTS
 from strandline_fleet.inventory.document import Document, Steps
 from strandline_fleet.inventory.model import EarlierPrice, Fleet, Host, Lease, Place, Problem, Provider, Severity
 from strandline_fleet.inventory.schema import Finding
+from strandline_fleet.payments import next_payment
 
 # The record of former leases, beside the provider files; not an inventory source, so that Ansible never sees it.
 FORMER = "former_leases.yml"
@@ -215,9 +216,16 @@ class _Checker:
             message = f"{renews} is more than ten years away"
             remedy = "write the day of the next payment, for example 2027-03-01"
             self.say(where, (*path, "renews"), host, message, remedy)
-        elif renews < self.today:
-            remedy = "look whether the host is still ours, then write the next date"
-            self.say(where, (*path, "renews"), host, f"{renews} is past", remedy, severity=Severity.WARNING)
+        ended = node["status"] == "cancelled" and renews < self.today
+        renewing = node["status"] == "active" and node.get("auto_renew", True)
+        if ended:
+            remedy = f"end the host's service: ./strandline retire {host}"
+            message = f"the lease was cancelled and ended on {renews}"
+            self.say(where, (*path, "renews"), host, message, remedy, severity=Severity.WARNING)
+        elif renews < self.today and not renewing:
+            remedy = f"when it is paid: ./strandline renewed {host}; when the host is not ours any more: retire it"
+            message = f"{renews} is past, and the lease does not renew by itself"
+            self.say(where, (*path, "renews"), host, message, remedy, severity=Severity.WARNING)
         earlier = tuple(
             EarlierPrice(dt.date.fromisoformat(each["until"]), Decimal(str(each["price"])))
             for each in node.get("earlier") or ()
@@ -230,8 +238,10 @@ class _Checker:
             return None
         since = node.get("since")
         return Lease(
-            str(node["plan"]), Decimal(str(node["price"])), currency, node["period"], renews, node["status"],
-            dt.date.fromisoformat(since) if since else None, earlier, node.get("cancel_days"),
+            str(node["plan"]), Decimal(str(node["price"])), currency, node["period"],
+            next_payment(renews, node["period"], self.today) if renewing else renews, node["status"],
+            dt.date.fromisoformat(since) if since else None, earlier, node.get("auto_renew", True), renews, ended,
+            cancel_days=node.get("cancel_days"),
         )  # fmt: skip
 
     # Files ----------------------------------------------------------------------------------------------------------
@@ -253,7 +263,8 @@ class _Checker:
             for name, entry in _dig(node, "hosts").items():
                 spot = (*base, "hosts", name)
                 self.named(where, spot, name, "sensors")
-                if host := self.host(where, spot, name, entry if isinstance(entry, dict) else {}, group, path):
+                said = _renewing(entry, details.get("auto_renew", True)) if isinstance(entry, dict) else {}
+                if host := self.host(where, spot, name, said, group, path):
                     hosts.append(host)
             providers.append(Provider(group, str(details.get("name") or group), path, details, tuple(hosts)))
         return providers
@@ -328,6 +339,12 @@ class _Checker:
             unfit = name in SETTINGS and ("{{" in str(value) or any(each.startswith(name) for each in wrong))
             if not unfit:
                 self.settings.setdefault(name, value)
+
+
+def _renewing(entry: Mapping[str, Any], by_provider: object) -> Mapping[str, Any]:
+    """A host's entry whose lease has its provider's ``auto_renew``, unless it has its own."""
+    lease = entry.get("lease")
+    return {**entry, "lease": {"auto_renew": by_provider, **lease}} if isinstance(lease, dict) else entry
 
 
 def _ratio(word: str, remedy: str) -> float:
@@ -415,4 +432,4 @@ def load(directory: Path, today: dt.date | None = None, settings: Mapping[str, A
         for other in others:
             message = f"the provider stands in {first.file} too"
             checker.problems.append(Problem(str(other.file), 0, "", group, message, "rename one of them"))
-    return Fleet(directory, tuple(providers), checker.settings, tuple(checker.problems))
+    return Fleet(directory, tuple(providers), checker.settings, tuple(checker.problems), checker.today)

@@ -62,15 +62,24 @@ class Lease:
     price: Decimal
     currency: str
     period: str
-    renews: dt.date
+    renews: dt.date  # the next payment: of a lease that renews by itself never a past one
     status: str  # active, cancelled (runs out at `renews`)
     since: dt.date | None = None
     earlier: tuple[EarlierPrice, ...] = ()  # the oldest first
+    auto_renew: bool = True  # False: it ends unless the operator pays
+    written: dt.date | None = None  # the day that the file has for `renews`
+    ended: bool = False  # cancelled, and the day is past: it costs nothing any more
     cancel_days: int | None = None  # before `renews`; None: as the provider says
 
     def mapping(self) -> dict[str, Any]:
         """The lease as the filters take it."""
-        return {"price": self.price, "currency": self.currency, "period": self.period, "renews": self.renews}
+        return {
+            "price": self.price,
+            "currency": self.currency,
+            "period": self.period,
+            "renews": self.renews,
+            "ended": self.ended,
+        }
 
 
 @dataclass(frozen=True)
@@ -104,6 +113,8 @@ class Fleet:
     providers: tuple[Provider, ...]
     settings: Mapping[str, Any]
     problems: tuple[Problem, ...]
+    today: dt.date | None = None
+    """The day (UTC) as of which it was read."""
 
     def hosts(self) -> Iterator[Host]:
         """Every leased host, provider by provider."""

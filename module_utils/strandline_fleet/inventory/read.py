@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,15 @@ from strandline_fleet.inventory.model import Fleet
 SHOWN_PROBLEMS = 20
 
 
-def fleet_of(inventory: str, settings: Mapping[str, Any] | None = None) -> Fleet:
+def fleet_of(inventory: str, settings: Mapping[str, Any] | None = None, today: dt.date | None = None) -> Fleet:
     """Read and check an inventory. Raises Refusal with every mistake; what only deserves a look is in its problems.
 
-    ``settings``: see :func:`strandline_fleet.inventory.load.load`.
+    ``settings`` and ``today``: see :func:`strandline_fleet.inventory.load.load`.
     """
     directory = Path(inventory)
     if not directory.is_dir():
         raise Refusal(f"There is no inventory {inventory}. Name a directory, or copy inventory/example to {inventory}.")
-    fleet = load(directory, settings=settings)
+    fleet = load(directory, today, settings)
     if fleet.errors:
         lines = [str(problem) for problem in fleet.errors]
         more = [f"… and {len(lines) - SHOWN_PROBLEMS} more"] if len(lines) > SHOWN_PROBLEMS else []
