@@ -363,6 +363,17 @@ VERBS: tuple[Verb, ...] = (
         plans=True,
     ),
     Verb(
+        "delist",
+        "Keep an address out of the feeds through a day.",
+        arguments=(Argument("ADDRESS", "delist_address"),),
+        options=(
+            Option("--until", "delist_until", "The last day of it (UTC): 2027-05-28.", required=True, metavar="DATE"),
+            Option("--reason", "delist_reason", "Who asked for it and why.", required=True, metavar="TEXT"),
+        ),
+        asks=True,
+        plans=True,
+    ),
+    Verb(
         "retire",
         "End the service of a host, or of everything leased from a provider.",
         arguments=(Argument("HOST|PROVIDER…", "target", many=True),),

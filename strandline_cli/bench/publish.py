@@ -15,6 +15,7 @@ RESULT = network.BUILD / "publish.json"
 PROGRAM = "/files/bench/publish/measure.py"
 MEMORY = "2g"  # of database, publisher and the files that the kernel keeps for them: as on a small host
 CONTAINER = "bench-publish"
+FORMATS = ("ndjson", "csv", "plain", "nftables", "ipset", "rpz", "rbldnsd")
 NEVER = 7200.0  # seconds: whatever takes longer hangs
 
 
@@ -50,11 +51,12 @@ def publish(scale: float, rounds: int) -> None:
         found = measure(step, image, scale, rounds)
         step.say(f"{found['seconds_low']} and {found['seconds_high']} s")
     network.write(RESULT, found)
+    per_format = ", ".join(f"{name} {found[name + '_seconds']}" for name in FORMATS)
     click.echo(
         f"{found['addresses']:,} addresses in {found['feeds']} feeds: {found['seconds_low']} s from"
         f" {found['rows_low']:,} rows, {found['seconds_high']} s from {found['rows_high']:,} (ratio {found['ratio']}),"
         f" at most {found['peak_mib']} MiB; {found['seconds_cold']} s with nothing in memory."
-        f" NDJSON is {found['ndjson_seconds']} s of them.\n"
+        f" Seconds per format: {per_format}.\n"
         f"With {found['forged_sources']:,} forged sources in one feed: {found['seconds_forged']} s,"
         f" {found['peak_mib_forged']} MiB, {found['forged_published']} of them published.\n"
         f"A generation takes {found['generation_mib']} MiB, {found['generation_thinned_mib']} when only its compressed"

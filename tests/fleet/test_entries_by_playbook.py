@@ -357,3 +357,39 @@ def test_what_retire_writes_in_the_inventory_it_writes_with_the_vaults_password_
     assert "+ reason: vanished" in said
     before["group_vars/leased.yml"] = leased.read_text()
     assert files(inventory) == before
+
+
+def test_delist_shows_asks_writes_once_and_refuses(inventory: Path) -> None:
+    """The publisher does not answer here: what stands in the list is brought to it by the next run."""
+    never = inventory.parent / "never.txt"
+    never.write_text("8.8.8.8  # a resolver\n")
+    before = never.read_text()
+    leased = nobody_answers(inventory)
+    asked = {"delist_address": "192.0.2.7", "delist_until": "2099-05-28", "delist_reason": "asked by mail"}
+    own = ROOT / "files" / "strandline" / "publisher" / "never-publish.txt"
+    own_before = own.read_text()
+    code, found = play(inventory, "delist", asked, "--check")
+    assert code == 4, found  # the publisher
+    assert "+ 192.0.2.7 until=2099-05-28 # asked by mail" in found
+    assert own.read_text() == own_before
+    leased.write_text(f"{leased.read_text()}publisher_never_publish_file: {never}\n")
+    for changed, said in (
+        ({"delist_address": "host.example.org"}, "Names are not looked up"),
+        ({"delist_until": "2020-01-01"}, "2020-01-01 (--until) is past"),
+        ({"delist_reason": ""}, "Say what to keep out, until when, and why"),
+        ({"delist_address": "8.8.8.8"}, "never.txt line 1 has 8.8.8.8/32 for good (a resolver)"),
+    ):
+        code, found = play(inventory, "delist", {**asked, **changed})
+        assert code == 2, found
+        assert said in found
+    code, found = play(inventory, "delist", asked)
+    assert code == 2, found
+    assert "+ 192.0.2.7 until=2099-05-28 # asked by mail" in found
+    assert "Nothing was changed." in found
+    assert never.read_text() == before
+    for _ in range(2):
+        code, found = play(inventory, "delist", {**asked, "confirm": "yes"})
+        assert code == 4, found
+        assert [line.split() for line in never.read_text().splitlines()[1:]] == [
+            ["192.0.2.7", "until=2099-05-28", "#", "asked", "by", "mail"]
+        ]

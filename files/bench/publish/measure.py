@@ -215,35 +215,50 @@ def publish_anew(top: Path, settings: dict[str, Any], wanted: int) -> tuple[floa
     return seconds, peak
 
 
-def format_seconds(top: Path) -> float:
-    """Publish once in this process; return the seconds that one format, NDJSON, takes to write, compress and store."""
+def format_seconds(top: Path) -> dict[str, float]:
+    """Publish from nothing in this process; return the seconds that each format takes to write, compress and store."""
     sys.path.insert(0, str(FILES))
     from strandline.publisher import __main__ as program  # noqa: PLC0415 - only here, and from the path above
-    from strandline.publisher import feedfile, store  # noqa: PLC0415
+    from strandline.publisher import feedfile, formats, formatted, store  # noqa: PLC0415
 
-    spent = 0.0
-    render, add = feedfile.render_ndjson, store.Builder.add
+    # What is there already would only be kept.
+    (top / "www/current").unlink(missing_ok=True)
+    shutil.rmtree(top / "www/generations", ignore_errors=True)
+    spent = {name: 0.0 for name in ("ndjson", *formats.FORMATS)}
+    of_kind = {kind.name: name for name, one in formats.FORMATS.items() for kind in one.kinds}
+    of_ending = {kind.ending.rpartition(".")[2]: name for name, one in formats.FORMATS.items() for kind in one.kinds}
+    of_ending["ndjson"] = "ndjson"
+    render, write, add = feedfile.render_ndjson, formatted.Writer._content, store.Builder.add
 
     def timed_render(*arguments: Any) -> Any:
-        nonlocal spent
         began = time.monotonic()
         content = render(*arguments)
-        spent += time.monotonic() - began
+        spent["ndjson"] += time.monotonic() - began
         return content
 
-    def timed_add(builder: Any, name: str, content: bytes) -> Any:
-        nonlocal spent
+    def timed_write(writer: Any, listing: Any, kind: Any, former: Any) -> Any:
+        began = time.monotonic()
+        content = write(writer, listing, kind, former)
+        spent[of_kind[kind.name]] += time.monotonic() - began
+        return content
+
+    def timed_add(builder: Any, name: str, content: bytes, *, companions: bool = True) -> Any:
         # A file is compressed beside the next one's making: here each is waited for.
         builder._wait()
         began = time.monotonic()
-        digest = add(builder, name, content)
+        digest = add(builder, name, content, companions=companions)
         builder._wait()
-        spent += time.monotonic() - began if name.endswith(".ndjson") else 0
+        if owner := of_ending.get(name.rpartition(".")[2]):
+            spent[owner] += time.monotonic() - began
         return digest
 
-    with patch.object(feedfile, "render_ndjson", timed_render), patch.object(store.Builder, "add", timed_add):
+    with (
+        patch.object(feedfile, "render_ndjson", timed_render),
+        patch.object(formatted.Writer, "_content", timed_write),
+        patch.object(store.Builder, "add", timed_add),
+    ):
         status = program.main(["--config", str(top / "publisher.yml"), "--end", f"{END:%Y-%m-%dT%H:00Z}"])
-    if status != 0 or not spent:
+    if status != 0 or not all(spent.values()):
         sys.exit(f"the publisher ended with {status}")
     return spent
 
@@ -367,7 +382,7 @@ def main() -> None:
             result["seconds_cold"] = round(seconds, 2)
             result["peak_mib"] = round(max(*peaks, peak), 1)
             whole, thinned = disk_space((top / "www/current").resolve())
-            result["ndjson_seconds"] = round(format_seconds(top), 2)
+            result |= {f"{name}_seconds": round(spent, 2) for name, spent in format_seconds(top).items()}
             result |= {"generation_mib": round(whole, 1), "generation_thinned_mib": round(thinned, 1)}
             result |= settle(database, options.rounds)
             result |= publish_forged(top, settings, database, round(1_000_000 * options.scale))

@@ -6,14 +6,18 @@ Packed addresses are 4 or 16 bytes in network order. They become integers for th
 from __future__ import annotations
 
 import ipaddress
+import logging
 import re
 import socket
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from ..shared.settings import ConfigurationError
 
+_LOG = logging.getLogger(__name__)
 _MAPPED = bytes(10) + b"\xff\xff"
 
 # Addresses that no packet on the public Internet carries as its source, or that are not one host's own: the IANA
@@ -128,31 +132,68 @@ class NeverList:
         return value in self._listed or (value in self._special and value not in self._opened)
 
 
-_ENTRY = re.compile(r"(?P<network>[^\s#]+)\s+#\s*(?P<reason>\S.*)")
+_ENTRY = re.compile(r"(?P<network>[^\s#]+)(?:\s+until=(?P<until>[^\s#]+))?\s+#\s*(?P<reason>\S.*)")
 
 
-def load_never_publish(path: Path) -> list[Network]:
-    """Return the prefixes of the operator's list: one a line, with its reason after `#`.
+@dataclass(frozen=True)
+class NeverEntry:
+    """An entry of the operator's list, and the number of its line. It holds through the day `until` (UTC)."""
 
-    Raises ConfigurationError that names the line.
+    line: int
+    network: Network
+    reason: str
+    until: date | None = None
+    """None: for good."""
+
+
+def read_entries(text: str, where: str) -> list[NeverEntry]:
+    """Return the entries of the operator's list, also those that have expired.
+
+    One a line: address or prefix, `until=DATE` for one that holds for a while, and the reason after `#`. Raises
+    ConfigurationError that names the line of `where`.
+    """
+    entries = []
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if not stripped or stripped.startswith("#"):
+            continue
+        place = f"{where} line {number}"
+        entry = _ENTRY.fullmatch(stripped)
+        if entry is None:
+            raise ConfigurationError(
+                place,
+                f"{stripped!r} is not an entry",
+                "Write `address-or-prefix  # reason`, or `address-or-prefix until=2027-05-28  # reason`; the reason is"
+                " required",
+            )
+        try:
+            network = parse_network(entry["network"])
+        except ValueError as error:
+            raise ConfigurationError(place, str(error), "Write an address or a prefix without host bits") from None
+        try:
+            until = date.fromisoformat(entry["until"]) if entry["until"] else None
+        except ValueError:
+            raise ConfigurationError(place, f"{entry['until']!r} is no date", "Write it as 2027-05-28") from None
+        entries.append(NeverEntry(number, network, entry["reason"], until))
+    return entries
+
+
+def load_never_publish(path: Path, today: date | None = None) -> list[Network]:
+    """Return the prefixes of the operator's list that hold on a day, by default today's (UTC).
+
+    Those that have expired are named in the log. Raises ConfigurationError that names the line.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(str(path), f"can't be read ({error})", "Put a readable UTF-8 file there") from error
+    today = today or datetime.now(UTC).date()
     networks = []
-    for number, line in enumerate(text.splitlines(), 1):
-        stripped = line.strip()
-        if not stripped or stripped.startswith("#"):
-            continue
-        where = f"{path} line {number}"
-        entry = _ENTRY.fullmatch(stripped)
-        if entry is None:
-            raise ConfigurationError(
-                where, f"{stripped!r} is not an entry", "Write `address-or-prefix  # reason`; the reason is required"
+    for entry in read_entries(text, str(path)):
+        if entry.until is not None and entry.until < today:
+            _LOG.info(
+                "%s line %d: %s was kept out until %s, and is no more", path, entry.line, entry.network, entry.until
             )
-        try:
-            networks.append(parse_network(entry["network"]))
-        except ValueError as error:
-            raise ConfigurationError(where, str(error), "Write an address or a prefix without host bits") from None
+        else:
+            networks.append(entry.network)
     return networks

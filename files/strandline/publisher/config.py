@@ -11,7 +11,7 @@ from pathlib import Path
 from ..event import feeds
 from ..shared.settings import ConfigurationError, Section, read_yaml
 from . import addresses
-from .limits import POLICIES, Guard
+from .limits import FORMAT_NAMES, POLICIES, Guard
 from .mirror import Mirror
 
 # Each becomes part of a command or of a file's name.
@@ -67,6 +67,8 @@ class Config:
     """The SSH key for all mirrors."""
     stale_hours: int = 2
     """For how long after the next generation was due the old one may still be acted on."""
+    formats: tuple[str, ...] = FORMAT_NAMES
+    """What is published beside text and NDJSON; see formats.py."""
 
 
 def load_feeds(path: Path) -> tuple[Feed, ...]:
@@ -85,7 +87,7 @@ def load(path: Path) -> Config:
     top.only(
         "network", "feeds", "webroot", "state", "asn_table", "never_publish", "publish_ranges", "fleet_addresses",
         "guard", "database", "statement_timeout", "through_now", "publisher", "signing_key", "publish_delay",
-        "stale_hours", "mirrors", "mirror_key",
+        "stale_hours", "mirrors", "mirror_key", "formats",
     )  # fmt: skip
     mirrors = tuple(_mirror(section) for section in top.sections("mirrors"))
     if len({mirror.name for mirror in mirrors}) < len(mirrors):
@@ -120,7 +122,16 @@ def load(path: Path) -> Config:
         stale_hours=top.number("stale_hours", 2, 1, 168),
         mirrors=mirrors,
         mirror_key=top.path("mirror_key") if mirrors else None,
+        formats=_formats(top) if top.has("formats") else FORMAT_NAMES,
     )
+
+
+def _formats(section: Section) -> tuple[str, ...]:
+    wanted = section.texts("formats")
+    for name in wanted:
+        if name not in FORMAT_NAMES:
+            raise section.wrong("formats", f"{name!r} is unknown", f"Write some of {', '.join(FORMAT_NAMES)}")
+    return tuple(dict.fromkeys(wanted))
 
 
 def _networks(section: Section, key: str) -> list[addresses.Network]:

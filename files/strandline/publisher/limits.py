@@ -1,10 +1,12 @@
-"""The limits of what is plausible, and what is done with sources that were never proven to be real."""
+"""What publisher.yml may say of limits, of sources that were never proven to be real, and of formats."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 POLICIES = ("plausible", "publish", "several", "omit", "separate")
+# What each of them is: formats.py.
+FORMAT_NAMES = ("csv", "plain", "nftables", "ipset", "rpz", "rbldnsd")
 
 
 @dataclass(frozen=True)

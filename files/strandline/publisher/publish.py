@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from . import feedfile, guards, site, store
+from . import feedfile, formats, formatted, guards, site, store
 from .addresses import NeverList, address_text, packed
 from .astable import AsTable, Loaded, load_or_last
 from .config import Config, Feed
@@ -124,6 +124,9 @@ class Run:
         self.previous = site.load_records(self.former, config.feeds)
         self.history = guards.History(config.state / "history.json")
         self.loaded: Loaded = load_or_last(config.asn_table, config.state / "asn.table")
+        self._formatted = formatted.Writer(config.formats, self.former)
+        self._combined = formatted.Combined(config.never)
+        self._serial = int(window.end.timestamp())
 
     def compile(self, feed: Feed, snapshot: Snapshot) -> Compiled | None:
         """Return what may be published of a feed, or None while it never had an address.
@@ -218,6 +221,14 @@ class Run:
             content = feedfile.render(self.config.network, feed, self.window, entries, family=family)
             add(name, f"text-ipv{family}", len(entries), content)
         add(f"{feed.category}.ndjson", "ndjson", len(compiled.entries), feedfile.render_ndjson(feed, compiled.entries))
+        proven = [entry.address for entry in compiled.entries if entry.verified_events]
+        self._combined.take(feed.category, proven)
+        others = self._formatted.write(
+            builder,
+            formats.Listing(
+                feed.category, self.config.network, formats.by_number(proven), compiled.entries, self._serial
+            ),
+        )
         return site.Record(
             category=feed.category,
             status="published",
@@ -231,7 +242,16 @@ class Run:
             unproven=compiled.unproven,
             held_back=compiled.held_back,
             problem=compiled.problem,
-            files=tuple(described),
+            format_problems=others.problems,
+            files=(*described, *others.files),
+        )
+
+    def combine(self, builder: store.Builder, records: dict[str, site.Record]) -> site.Combined:
+        """Write the lists of all feeds' proven sources."""
+        listing, problems = self._combined.listing(self.config.network, records, self.former, serial=self._serial)
+        written = self._formatted.write(builder, listing)
+        return site.Combined(
+            len(listing.proven[4]), len(listing.proven[6]), (*problems, *written.problems), written.files
         )
 
     def keep(self, builder: store.Builder, category: str, problem: str) -> site.Record | None:
@@ -241,6 +261,7 @@ class Run:
         record = self.previous.get(category)
         if record is None or self.former is None:
             return None
+        record = record.only(self.config.formats)
         for file in record.files:
             builder.keep(file.name, self.former)
         return record.kept(problem)
@@ -308,12 +329,16 @@ def check_texts(config: Config, window: Window) -> None:
             feedfile.header(config.network, feed, window, family=family)
 
 
-def _problems(run: Run, records: Iterable[site.Record], condition: Condition | None, general: str) -> tuple[str, ...]:
+def _problems(
+    run: Run, records: Iterable[site.Record], combined: site.Combined, condition: Condition | None, general: str
+) -> tuple[str, ...]:
     """Return every problem of a run as a sentence."""
     found = [general] if general else []
-    found += [
-        f"{record.category}: {record.problem}" for record in records if record.problem and record.problem != general
-    ]
+    for record in records:
+        if record.problem and record.problem != general:
+            found.append(f"{record.category}: {record.problem}")
+        found += record.format_problems
+    found += combined.problems
     if condition is not None:
         found += guards.silent_collectors(condition, run.config.guard)
     if run.loaded.problem:
@@ -344,12 +369,13 @@ def run(config: Config, source: Source, window: Window, *, now: datetime, accept
             # What was compiled before the database went away is of no use: all feeds are of one moment.
             builder.clear()
             records = this.keep_all(builder, general)
-        problems = _problems(this, records.values(), condition, general)
+        combined = this.combine(builder, records)
+        problems = _problems(this, records.values(), combined, condition, general)
         failed = tuple(r.category for r in records.values() if r.status != "published")
         if unavailable:
             failed = tuple(feed.category for feed in config.feeds)
         there = {category: record for category, record in records.items() if record.status != "failed"}
-        _switch(this, builder, there, condition, problems)
+        _switch(this, builder, there, condition, problems, combined)
     published = tuple(r.category for r in records.values() if r.status == "published")
     return Outcome(
         published,
@@ -366,15 +392,17 @@ def _switch(
     records: dict[str, site.Record],
     condition: Condition | None,
     problems: tuple[str, ...],
+    combined: site.Combined,
 ) -> None:
     """Finish the generation and let the site lead to it; one that says nothing new is dropped. Raises OSError."""
     config, former = this.config, this.former
-    published = site.fingerprint(this.previous, site.published_problems(former))
-    if store.current(config.webroot) is not None and site.fingerprint(records, problems) == published:
+    published = site.fingerprint(this.previous, site.published_problems(former), site.published_combined(former))
+    found = site.fingerprint(records, problems, combined.files)
+    if store.current(config.webroot) is not None and found == published:
         _LOG.info("nothing has changed since the last generation")
         return
     name = store.free_name(config.webroot, this.window.end)
-    site.write(builder, config, site.Report(name, this.now, records, condition, this.loaded, problems))
+    site.write(builder, config, site.Report(name, this.now, records, condition, this.loaded, problems, combined))
     generation = builder.finish(name, key=config.signing_key, comment=f"generation {name}")
     store.switch(config.webroot, generation)
     this.history.add(this.window, {r.category: r.unproven for r in records.values() if r.status == "published"})

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import jinja2
 
-from . import feedfile, store
+from . import feedfile, formats, store
 from .astable import Loaded
 from .config import Config, Feed
 from .source import Condition
@@ -57,6 +57,8 @@ class Record:
     held_back: Mapping[str, int] = field(default_factory=dict)
     """How many addresses were left out, by reason: never_listed, unproven."""
     problem: str = ""
+    format_problems: tuple[str, ...] = ()
+    """Sentences on files of other formats that had to be left out."""
     files: tuple[File, ...] = ()
 
     @property
@@ -67,6 +69,21 @@ class Record:
     def kept(self, problem: str) -> Record:
         """Return the record of files that an unsuccessful run left as they are."""
         return dataclasses.replace(self, status="kept", problem=problem)
+
+    def only(self, wanted: Iterable[str]) -> Record:
+        """Return the record without the files of formats that are not published any more."""
+        dropped = formats.kinds().keys() - formats.kinds(wanted).keys()
+        return dataclasses.replace(self, files=tuple(file for file in self.files if file.format not in dropped))
+
+
+@dataclass(frozen=True)
+class Combined:
+    """The lists of the proven sources of all feeds."""
+
+    addresses: int = 0
+    addresses_ipv6: int = 0
+    problems: tuple[str, ...] = ()
+    files: tuple[File, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,6 +97,7 @@ class Report:
     """None when the database can't be reached."""
     table: Loaded
     problems: tuple[str, ...]
+    combined: Combined = Combined()
 
 
 def stamp(moment: datetime | None) -> str | None:
@@ -108,6 +126,7 @@ def feed_files(category: str) -> dict[str, str]:
         f"{category}-unproven.txt": "text-ipv4",
         f"{category}-unproven-ipv6.txt": "text-ipv6",
         f"{category}.ndjson": "ndjson",
+        **{f"{category}{kind.ending}": kind.name for kind in formats.kinds().values()},
     }
 
 
@@ -127,6 +146,7 @@ def load_records(directory: Path | None, feeds: Iterable[Feed]) -> dict[str, Rec
                     File(**{f.name: file[f.name] for f in dataclasses.fields(File) if f.name in file})
                     for file in entry["files"]
                 )
+                values["format_problems"] = tuple(values.get("format_problems", ()))
                 record = Record(**{"problem": "", **values, "files": files})
                 if record.end.tzinfo is None or not all((directory / file.name).is_file() for file in files):
                     raise ValueError(f"{record.category}: not what is there")
@@ -141,7 +161,7 @@ def load_records(directory: Path | None, feeds: Iterable[Feed]) -> dict[str, Rec
 def _rebuilt(directory: Path, category: str) -> Record | None:
     """Return a feed's record as its files tell it, or None when it has none that is whole."""
     files = []
-    counts = {"text-ipv4": 0, "text-ipv6": 0, "ndjson": 0}
+    counts = {"text-ipv4": 0, "text-ipv6": 0}
     window = None
     events = unproven = 0
     systems = set()
@@ -151,16 +171,19 @@ def _rebuilt(directory: Path, category: str) -> Record | None:
             if not path.is_file():
                 continue
             content = path.read_bytes()
-            if kind == "ndjson":
+            if kind in formats.kinds():
+                count = formats.kinds()[kind].rows(content)
+            elif kind == "ndjson":
                 rows = [json.loads(line) for line in content.splitlines()]
                 events = sum(int(row["events"]) for row in rows)
                 unproven = sum(not row["verified"] for row in rows)
                 systems = {row["asn"] for row in rows if row["asn"] is not None}
+                count = len(rows)
             else:
-                rows = list(feedfile.published_rows(content.decode("ascii")))
+                count = sum(1 for _ in feedfile.published_rows(content.decode("ascii")))
                 window = feedfile.published_window(content.decode("ascii"))
-            counts[kind] += len(rows)
-            files.append(File(name, kind, len(rows), len(content), hashlib.sha256(content).hexdigest()))
+                counts[kind] += count
+            files.append(File(name, kind, count, len(content), hashlib.sha256(content).hexdigest()))
     except (OSError, ValueError, KeyError, TypeError) as error:
         _LOG.warning("%s in %s: not whole (%s)", category, directory, error)
         return None
@@ -181,12 +204,23 @@ def _rebuilt(directory: Path, category: str) -> Record | None:
     )
 
 
-def fingerprint(records: Mapping[str, Record], problems: Iterable[str]) -> object:
+def fingerprint(records: Mapping[str, Record], problems: Iterable[str], combined: Iterable[File]) -> object:
     """Return what two runs must have in common for the second one to publish nothing new."""
     return (
         [(r.category, r.status, r.problem, [(f.name, f.sha256) for f in r.files]) for r in records.values()],
         list(problems),
+        [(file.name, file.sha256) for file in combined],
     )
+
+
+def published_combined(directory: Path | None) -> tuple[File, ...]:
+    """Return the combined files that the published list names; none when it can't be read."""
+    try:
+        document = json.loads(((directory or Path("/nonexistent")) / LIST).read_text(encoding="utf-8"))
+        names = [f.name for f in dataclasses.fields(File)]
+        return tuple(File(**{name: file[name] for name in names}) for file in document["combined"]["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
 
 
 def published_problems(directory: Path | None) -> list[str]:
@@ -209,13 +243,15 @@ def _list(config: Config, report: Report) -> str:
         record = report.records.get(feed.category)
         if record is None:
             return {**about, "status": "none", "files": []}
-        files = [{**dataclasses.asdict(file), "url": f"/{report.generation}/{file.name}"} for file in record.files]
         return {
             **about,
             **dataclasses.asdict(record),
             "stale_after": stamp(stale_after(config, record)),
-            "files": files,
+            "files": located(record.files),
         }
+
+    def located(files: Iterable[File]) -> list[dict[str, object]]:
+        return [{**dataclasses.asdict(file), "url": f"/{report.generation}/{file.name}"} for file in files]
 
     condition, table = report.condition, report.table
     newest = max(report.records.values(), key=lambda record: record.end, default=None)
@@ -253,6 +289,7 @@ def _list(config: Config, report: Report) -> str:
                 "overlaps": table.table.overlaps,
                 "problem": table.problem,
             },
+            "combined": {**dataclasses.asdict(report.combined), "files": located(report.combined.files)},
             "feeds": [entry(feed) for feed in config.feeds],
         },
         indent=1,
@@ -276,6 +313,7 @@ def _index(config: Config, report: Report) -> str:
         records=report.records,
         next_update=stamp(next_update(config, report.now)),
         signed=config.signing_key is not None,
+        other_formats=formats.kinds(),
     )
 
 

@@ -122,8 +122,11 @@ class Builder:
             (self.directory / key).unlink(missing_ok=True)
             self._sums.pop(key, None)
 
-    def keep(self, name: str, former: Path) -> None:
-        """Take a file with its companions over from a former generation: the very same file, with its ETag."""
+    def keep(self, name: str, former: Path) -> str:
+        """Take a file with its companions over from a former generation: the very same file, with its ETag.
+
+        Returns its SHA-256.
+        """
         for key in (name, *(name + companion for companion in COMPANIONS)):
             target = self.directory / key
             try:
@@ -134,6 +137,7 @@ class Builder:
                 continue
             with target.open("rb") as file:
                 self._sums[key] = hashlib.file_digest(file, "sha256").hexdigest()
+        return self._sums[name]
 
     def _write(self, name: str, content: bytes) -> str:
         path = self.directory / name
