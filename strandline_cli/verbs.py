@@ -69,6 +69,8 @@ class Argument:
     variable: str
     many: bool = False
     required: bool = True
+    are_paths: bool = False
+    """With many: they are paths, from where the operator stands."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,25 @@ VERBS: tuple[Verb, ...] = (
         "See which providers filter a port or answer in a sensor's place, and tell what has changed.",
         (HOSTS,),
         (Option("--no-tell", "canary_tell", "Tell nobody and remember nothing.", bool, sets=False),),
+    ),
+    Verb(
+        "adopt",
+        "Bring the events of other daemons' logs into the database.",
+        (Argument("LOG…", "adopt_files", many=True, are_paths=True),),
+        (
+            Option("--sensor", "adopt_sensor", "The sensor that they are of.", metavar="NAME"),
+            Option("--by-address", "adopt_by_address", "An address in each path or line says whose it is.", bool),
+            Option("--address", "adopt_addresses", "With --sensor: an address that it had.", multiple=True),
+            Option(
+                "--format",
+                "adopt_format",
+                "What wrote them. Without it the first lines tell.",
+                click.Choice(["dataplane", "cowrie", "opencanary"]),
+            ),
+            Option("--time-zone", "adopt_time_zone", "Of times without one: UTC."),
+            Option("--on-collector", "adopt_on_collector", "They are on the database's host already.", bool),
+        ),
+        plans=True,
     ),
     Verb("reconcile", "Have the sensors send again what never reached the database, and give account.", (HOSTS,)),
     Verb(
@@ -394,7 +415,8 @@ def command(verb: Verb) -> click.Command:
         own, extra = divided(words, ())
         for argument in verb.arguments:
             if argument.many:
-                values[argument.variable], own = own, []
+                named = [str(Path(word).absolute()) for word in own] if argument.are_paths else own
+                values[argument.variable], own = named, []
             elif own:
                 values[argument.variable] = own.pop(0)
             if argument.required and not values.get(argument.variable):
