@@ -71,7 +71,7 @@ class Argument:
     many: bool = False
     required: bool = True
     path: bool = False
-    """It names a file, from where the operator stands."""
+    """It names a file, or each word of many does, from where the operator stands."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,25 @@ VERBS: tuple[Verb, ...] = (
         "See which providers filter a port or answer in a sensor's place, and tell what has changed.",
         (HOSTS,),
         (Option("--no-tell", "canary_tell", "Tell nobody and remember nothing.", bool, sets=False),),
+    ),
+    Verb(
+        "adopt",
+        "Bring the events of other daemons' logs into the database.",
+        (Argument("LOG…", "adopt_files", many=True, path=True),),
+        (
+            Option("--sensor", "adopt_sensor", "The sensor that they are of.", metavar="NAME"),
+            Option("--by-address", "adopt_by_address", "An address in each path or line says whose it is.", bool),
+            Option("--address", "adopt_addresses", "With --sensor: an address that it had.", multiple=True),
+            Option(
+                "--format",
+                "adopt_format",
+                "What wrote them. Without it the first lines tell.",
+                click.Choice(["dataplane", "cowrie", "opencanary"]),
+            ),
+            Option("--time-zone", "adopt_time_zone", "Of times without one: UTC."),
+            Option("--on-collector", "adopt_on_collector", "They are on the database's host already.", bool),
+        ),
+        plans=True,
     ),
     Verb("reconcile", "Have the sensors send again what never reached the database, and give account.", (HOSTS,)),
     Verb(
@@ -503,10 +522,11 @@ def command(verb: Verb) -> click.Command:
         own, extra = divided(words, ())
         for argument in verb.arguments:
             if argument.many:
-                values[argument.variable], own = own, []
+                named = [str(Path(word).absolute()) for word in own] if argument.path else own
+                values[argument.variable], own = named, []
             elif own:
                 word = own.pop(0)
-                values[argument.variable] = str(Path(word).resolve()) if argument.path else word
+                values[argument.variable] = str(Path(word).absolute()) if argument.path else word
             if argument.required and not values.get(argument.variable):
                 raise click.UsageError(f"{argument.metavar} is missing. See ./strandline {verb.name} --help")
         if own:

@@ -194,3 +194,17 @@ def test_an_option_has_its_letter_too(ansible: Path, tmp_path: Path) -> None:
     verb = next(verb for verb in verbs.VERBS if verb.name == "report")
     CliRunner().invoke(verbs.command(verb), ["-i", str(tmp_path / "hosts.yml"), "-o", str(tmp_path), "--live"])
     assert f'{{"report_output": "{tmp_path}", "report_live": true}}' in ansible.read_text().replace("\\", "")
+
+
+def test_logs_are_found_from_where_the_operator_stands(
+    ansible: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hosts").touch()
+    monkeypatch.chdir(tmp_path)
+    adopt = verbs.command(next(verb for verb in verbs.VERBS if verb.name == "adopt"))
+    CliRunner().invoke(adopt, ["-i", "hosts", "a.log", "/b/c.log.gz", "--sensor", "ams1"])
+    (extra,) = [word for word in json.loads(ansible.read_text()) if word.startswith("--extra-vars=")]
+    assert json.loads(extra.partition("=")[2]) == {
+        "adopt_files": [str(tmp_path / "a.log"), "/b/c.log.gz"],
+        "adopt_sensor": "ams1",
+    }

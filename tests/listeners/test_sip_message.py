@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from listener_harness import record, sip
+from strandline.protocols.sip.event import malformed_event, request_event
 from strandline.protocols.sip.message import credentials, is_response, parse
-from strandline.protocols.sip.session import malformed_event, request_event
 
 
 def test_a_request_is_read() -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ...event.line import Event
 from ...sensor.listener.limits import TokenBuckets
 from ...sensor.listener.session import Service, Step
 from ...sensor.listener.sockets import source_prefix
 from .answer import Persona, compose, status
+from .event import malformed_event, request_event
 from .message import BLANK_LINE, LEADING, Request, credentials, first_line, is_response, next_start, parse, request_line
 from .nonce import Prover
 
@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ...event.line import Flow
+    from ...event.line import Event, Flow
     from ...sensor.listener.notices import Notices
     from ...sensor.listener.session import Context
     from ...sensor.listener.sockets import Datagram
@@ -38,37 +38,6 @@ _METHODS = frozenset(
     b"ACK BYE CANCEL INFO INVITE MESSAGE NOTIFY OPTIONS PRACK PUBLISH REFER REGISTER SUBSCRIBE UPDATE".split()
 )
 _PING = b"\r\n\r\n"
-
-
-def request_event(request: Request, verified: bool, sent: dict[bytes, bytes] | None = None) -> Event:
-    """sip.request of the catalogue; `sent` are the request's credentials where they are known already."""
-    if sent is None:
-        sent = credentials(request)
-    header, parameter = request.first.get, sent.get
-    return Event(
-        "sip.request",
-        {"verified": "yes" if verified else "no", "malformed": request.malformed},
-        {
-            "method": request.method,
-            "uri": request.uri,
-            "from": header(b"from", b""),
-            "to": header(b"to", b""),
-            "contact": header(b"contact", b""),
-            "call_id": header(b"call-id", b""),
-            "cseq": header(b"cseq", b""),
-            "user_agent": header(b"user-agent", b""),
-            "auth_user": parameter(b"username", b""),
-            "auth_realm": parameter(b"realm", b""),
-            "auth_nonce": parameter(b"nonce", b""),
-            "auth_uri": parameter(b"uri", b""),
-            "auth_response": parameter(b"response", b""),
-        },
-    )
-
-
-def malformed_event(reason: str, data: bytes, verified: bool) -> Event:
-    """sip.malformed of the catalogue."""
-    return Event("sip.malformed", {"verified": "yes" if verified else "no", "reason": reason}, {"data": data})
 
 
 def serve(context: Context) -> Service:
