@@ -29,6 +29,11 @@ options:
     description: Ansible's C(hostvars), for the sensors' providers.
     type: dict
     required: true
+  sensors:
+    description: The names of all sensors of the inventory, of which the round may have tested some. Those tested, by default.
+    type: list
+    elements: str
+    default: []
   again:
     description: The outcomes of those that failed and were tried again; they count in place of the first ones.
     type: list
@@ -59,14 +64,14 @@ def canary_round(
     hostvars: Mapping[str, Mapping[str, Any]],
     again: Sequence[Mapping[str, Any]] = (),
     known: str = "",
+    sensors: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Judge a round: see :mod:`strandline_fleet.canary_round`."""
     final = rounds.second(outcomes, again)
-    providers = {
-        outcome["sensor"]: str(hostvars[outcome["sensor"]].get("provider", {}).get("name", "")) for outcome in final
-    }
+    names = dict.fromkeys([*sensors, *(outcome["sensor"] for outcome in final)])
+    providers = {name: str(hostvars[name].get("provider", {}).get("name", "")) for name in names}
     now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
-    found = rounds.step(rounds.read(known), rounds.judged(final, providers), now)
+    found = rounds.step(rounds.read(known), rounds.judged(final, providers), now, final, providers)
     return {
         "wrong": list(found.wrong),
         "items": list(found.items),

@@ -28,7 +28,14 @@ options:
     type: dict
     default: {}
   known:
-    description: The text that the last look returned in RV(known).
+    description:
+      - The text that the last look returned in RV(known), as far as it was told. RV(items) is what has changed since.
+    type: str
+    default: ""
+  entered:
+    description:
+      - The same, as far as it was entered in the journals; RV(notes) is what has changed since. O(known) where it is
+        empty.
     type: str
     default: ""
 attributes:
@@ -57,7 +64,9 @@ items:
     state: {description: "C(origin), C(listed), or C(ok) where it is on a list no more.", type: str}
     text: {description: What has changed., type: str}
 notes:
-  description: The same for the O(strandline_inventory#module:notes) of M(strandline_inventory).
+  description:
+    - What has changed since O(entered), for the O(strandline_inventory#module:notes) of M(strandline_inventory). Being
+      taken off a list is a note; the rest counts against the provider.
   type: list
   elements: dict
   returned: success

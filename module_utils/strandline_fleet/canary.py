@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ TIMEOUT = 5.0  # seconds for a connection and for each answer
 TRIES = 3  # datagrams, each sent only when the one before stayed without an answer
 WORKERS = 64
 LOST = "answered, and no event came"
+NO_ROUTE = "this machine has no route to it"
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ def wanted(sensors: Mapping[str, Mapping[str, Any]], catalogue: Mapping[str, Any
 def send(probe: Probe) -> Sent:
     """Play one client: say the mark, wait for the answer, leave."""
     at = time.time()
+    if not _has_route(probe):
+        return Sent(probe, at, NO_ROUTE)
     try:
         at = _stream(probe) if probe.proto == "tcp" else _datagram(probe)
     except TimeoutError:
@@ -50,6 +54,18 @@ def send(probe: Probe) -> Sent:
     except OSError as error:
         return Sent(probe, at, (error.strerror or str(error)).lower())
     return Sent(probe, at)
+
+
+def _has_route(probe: Probe) -> bool:
+    """Whether this machine can send to the address. Nothing is sent: what a router on the way says does not count."""
+    family = socket.AF_INET6 if ":" in probe.address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as endpoint:
+            endpoint.connect((probe.address, probe.port))
+    except OSError as error:
+        # The lack of a descriptor or of memory is no lack of a route; EPERM is a local rule's.
+        return error.errno not in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+    return True
 
 
 def _stream(probe: Probe) -> float:

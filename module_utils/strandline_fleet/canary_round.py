@@ -1,11 +1,12 @@
 """The canary by the clock: what its outcomes say of providers and hosts, and what of that is news.
 
 Each finding belongs to the widest of four that fits: this machine's own network, where a port reaches no sensor of any
-provider; a provider, where several of its hosts show the same; a host, where none of its ports does; a port of a host.
+provider, or where this machine has no route; a provider, where several of its hosts show the same; a host, where none of its ports does; a port of a host.
 """
 
 from __future__ import annotations
 
+import enum
 import ipaddress
 import json
 from collections import Counter, defaultdict
@@ -14,18 +15,19 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from strandline_fleet import health
-from strandline_fleet.canary import LOST
+from strandline_fleet.canary import LOST, NO_ROUTE
 
 SEVERAL = 2
 """So many hosts of a provider make it the provider's."""
 GOOD_ROUNDS = 3
 """So many rounds in a row have to be good before one is told that all is well again."""
-FILTERED, REFUSED, UNHEARD, ALTERED = "filtered", "refused", "unheard", "altered"
+FILTERED, REFUSED, UNHEARD, ALTERED, UNROUTED = "filtered", "refused", "unheard", "altered", "unrouted"
 MEANING = {
     FILTERED: "no answer",
     REFUSED: "connection refused or cut",
     UNHEARD: "somebody answered, and the sensor saw nothing",
     ALTERED: "the sensor saw another source address than this machine's",
+    UNROUTED: "this machine has no route to the address",
 }
 
 
@@ -36,8 +38,10 @@ class Failure:
     sensor: str
     address: str
     port: str
-    """Listener, number and protocol: ``sip 5060/udp``."""
+    """As :func:`port_of` has it: ``sip 5060/udp``."""
     kind: str
+    at_host: str
+    """The port with its address."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +95,24 @@ def kind_of(probe: Mapping[str, Any], own: Mapping[int, str]) -> str:
         return ALTERED if usual and source != usual else ""
     if probe["says"] == LOST:
         return UNHEARD
-    return FILTERED if "no answer" in probe["says"] or "unreachable" in probe["says"] else REFUSED
+    if NO_ROUTE in probe["says"]:
+        return UNROUTED
+    # A router that rejects on the way, or a host that is gone, says nothing of the listener.
+    return FILTERED if any(each in probe["says"] for each in ("no answer", "unreachable", "no route")) else REFUSED
 
 
 def port_of(probe: Mapping[str, Any]) -> str:
-    """Listener, number and protocol."""
+    """Listener, number, protocol and IP version: a network may lack one of the two, or filter it alone."""
+    return _bare(probe) + (" over IPv6" if ipaddress.ip_address(probe["address"]).version == 6 else "")
+
+
+def _bare(probe: Mapping[str, Any]) -> str:
     return f"{probe['listener']} {probe['port']}/{probe['proto']}"
+
+
+def _at_host(probe: Mapping[str, Any]) -> str:
+    """A port of a host, by its address."""
+    return f"{probe['address']} {_bare(probe)}"
 
 
 def failures(outcomes: Iterable[Mapping[str, Any]]) -> list[Failure]:
@@ -104,7 +120,7 @@ def failures(outcomes: Iterable[Mapping[str, Any]]) -> list[Failure]:
     outcomes = list(outcomes)
     own = own_sources(probe for outcome in outcomes for probe in outcome["probes"])
     return [
-        Failure(outcome["sensor"], probe["address"], port_of(probe), kind)
+        Failure(outcome["sensor"], probe["address"], port_of(probe), kind, _at_host(probe))
         for outcome in outcomes
         for probe in outcome["probes"]
         if (kind := kind_of(probe, own))
@@ -114,7 +130,10 @@ def failures(outcomes: Iterable[Mapping[str, Any]]) -> list[Failure]:
 def _everywhere(
     found: Sequence[Failure], outcomes: Sequence[Mapping[str, Any]], providers: Mapping[str, str]
 ) -> set[tuple[str, str]]:
-    """Kinds with their ports that all sensors which have the port show, of two providers at least."""
+    """Kinds with their ports that all sensors which have the port show, of two providers at least.
+
+    A route that this machine lacks is its own lack, whoever is on the other end.
+    """
     has: dict[str, set[str]] = defaultdict(set)
     for outcome in outcomes:
         for probe in outcome["probes"]:
@@ -125,7 +144,8 @@ def _everywhere(
     return {
         (kind, port)
         for (kind, port), sensors in shows.items()
-        if sensors == has[port] and len({providers.get(sensor, "") for sensor in sensors}) >= SEVERAL
+        if kind == UNROUTED
+        or (sensors == has[port] and len({providers.get(sensor, "") for sensor in sensors}) >= SEVERAL)
     }
 
 
@@ -138,8 +158,7 @@ def judged(outcomes: Sequence[Mapping[str, Any]], providers: Mapping[str, str]) 
         ports = sorted(port for each, port in everywhere if each == kind)
         says[f"here {kind}"] = Wrong(
             kind,
-            f"{health.some(ports)}: {MEANING[kind]}, at every sensor of every provider. That is this machine's own"
-            " network, or the collector, rather than a provider",
+            _of_this_machine(kind, ports, found),
             tuple(ports),
         )
     rest = [each for each in found if (each.kind, each.port) not in everywhere]
@@ -163,19 +182,72 @@ def judged(outcomes: Sequence[Mapping[str, Any]], providers: Mapping[str, str]) 
     return says | dict(_of_hosts(alone))
 
 
+def _of_this_machine(kind: str, ports: Sequence[str], found: Iterable[Failure]) -> str:
+    if kind == UNROUTED:
+        addresses = dict.fromkeys(each.address for each in found if each.kind == kind)
+        return f"this machine has no route to {health.some(list(addresses))}. No provider is blamed for it"
+    return (
+        f"{health.some(ports)}: {MEANING[kind]}, at every sensor of every provider. That is this machine's own"
+        " network, or the collector, rather than a provider"
+    )
+
+
 def _of_hosts(found: Iterable[Failure]) -> Iterator[tuple[str, Wrong]]:
     """What hosts show alone."""
     shows: dict[tuple[str, str], list[str]] = defaultdict(list)
     for each in found:
-        shows[each.sensor, each.kind].append(f"{each.address} {each.port}")
+        shows[each.sensor, each.kind].append(each.at_host)
     for (sensor, kind), where in shows.items():
         yield f"host {sensor} {kind}", Wrong(kind, f"{sensor}: {health.some(where)}: {MEANING[kind]}", tuple(where))
 
 
-def step(known: Mapping[str, Known], wrong: Mapping[str, Wrong], now: str) -> Round:
-    """What is news: a subject that is wrong since this round, or at one more port, or that has been well for long.
+class Standing(enum.Enum):
+    """How a subject that was told of did in a round that found nothing wrong with it."""
 
-    What comes and goes is told once, until it has stayed away for GOOD_ROUNDS.
+    GOOD = "its ports were tested, and all of them are good"
+    FAILING = "a port of it fails, which another subject is blamed for now"
+    UNTESTED = "not all of its sensors were in the round"
+    GONE = "its sensors, or its ports, are not in the inventory any more"
+
+
+def standing(
+    subject: str, ports: Iterable[str], outcomes: Sequence[Mapping[str, Any]], sensors: Mapping[str, str]
+) -> Standing:
+    """How a known subject does. ``sensors`` has the provider's name of each sensor of the inventory."""
+    scope, _, rest = subject.partition(" ")
+    name = rest.rpartition(" ")[0]
+    own = {
+        sensor
+        for sensor, provider in sensors.items()
+        if scope == "here" or (sensor if scope == "host" else provider) == name
+    }
+    label, wanted = _at_host if scope == "host" else port_of, set(ports)
+    bad = {(each.sensor, each.at_host) for each in failures(outcomes)}
+    tested = [
+        (outcome["sensor"], _at_host(probe))
+        for outcome in outcomes
+        if outcome["sensor"] in own
+        for probe in outcome["probes"]
+        if label(probe) in wanted
+    ]
+    if bad.intersection(tested):
+        return Standing.FAILING
+    if own - {outcome["sensor"] for outcome in outcomes}:
+        return Standing.UNTESTED
+    return Standing.GOOD if tested else Standing.GONE
+
+
+def step(
+    known: Mapping[str, Known],
+    wrong: Mapping[str, Wrong],
+    now: str,
+    outcomes: Sequence[Mapping[str, Any]],
+    sensors: Mapping[str, str],
+) -> Round:
+    """What is news: a subject that is wrong since this round, or at one more port, or that has been good for long.
+
+    What comes and goes is told once, until it has stayed away for GOOD_ROUNDS. ``outcomes`` are those that ``wrong``
+    was made from, maybe of a part of the fleet alone; ``sensors`` are all of them, with their provider's name.
     """
     after: dict[str, Known] = {}
     items = []
@@ -189,21 +261,37 @@ def step(known: Mapping[str, Known], wrong: Mapping[str, Wrong], now: str) -> Ro
     for subject, before in known.items():
         if subject in wrong:
             continue
-        if before.good + 1 >= GOOD_ROUNDS:
-            text = f"well again since {GOOD_ROUNDS} rounds: {before.text} (since {before.since})"
-            items.append({"subject": f"canary {subject}", "state": "ok", "text": text})
-        else:
+        stands = standing(subject, before.ports, outcomes, sensors)
+        if stands is Standing.FAILING:
+            after[subject] = replace(before, good=0)
+        elif stands is Standing.UNTESTED:
+            after[subject] = before
+        elif stands is Standing.GOOD and before.good + 1 < GOOD_ROUNDS:
             after[subject] = replace(before, good=before.good + 1)
+        elif stands is Standing.GOOD:
+            text = f"all good for {GOOD_ROUNDS} rounds in a row: {before.text} (since {before.since})"
+            items.append({"subject": f"canary {subject}", "state": "ok", "text": text})
     shown = [{"subject": subject, "state": one.state, "text": one.text} for subject, one in sorted(wrong.items())]
     return Round(after, items, shown)
 
 
 def read(text: str) -> dict[str, Known]:
-    """What an earlier round remembered; nothing where the file was cut."""
+    """What an earlier round remembered; nothing where the file was cut or holds something else."""
     try:
-        return {subject: Known(**one) for subject, one in json.loads(text or "{}").items()}
+        found = {subject: Known(**one) for subject, one in json.loads(text or "{}").items()}
     except (ValueError, TypeError, AttributeError):
         return {}
+    return found if all(map(_is_sound, found.values())) else {}
+
+
+def _is_sound(one: Known) -> bool:
+    """Whether all of it is of the type that it says; json.loads promises nothing of it."""
+    return (
+        all(isinstance(each, str) for each in (one.state, one.text, one.since))
+        and isinstance(one.ports, list)
+        and all(isinstance(port, str) for port in one.ports)
+        and type(one.good) is int
+    )
 
 
 def written(known: Mapping[str, Known]) -> str:

@@ -24,6 +24,8 @@ from strandline_fleet.errors import Refusal
 NAME = ".strandline.lock"
 LEFT_OVER = 120.0
 """Seconds to wait for what is left of a run that was killed: a task that goes on until it ends."""
+LOOK = 0.3
+"""Seconds for which the lock may be somebody's who only looks at it: see :func:`holder`."""
 KINDS = {"shared": fcntl.LOCK_SH, "exclusive": fcntl.LOCK_EX}
 
 _files: dict[Path, int | OSError] = {}
@@ -71,14 +73,29 @@ def take(sources: Iterable[str], kind: str, what: str) -> None:
                 f"{directory / NAME} can't be written ({file.strerror}), so another run can't be held off. Correct the "
                 "folder's permissions."
             )
-        deadline = time.monotonic() + LEFT_OVER
+        begun = time.monotonic()
         while not _taken(file, kind):
-            holder = _read(file)
-            if not _killed(holder) or time.monotonic() > deadline:
-                raise Refusal(f"{directory} is in use: {_described(holder)}. Wait until that run has ended.")
-            time.sleep(0.5)
+            said = _read(file)
+            if time.monotonic() > begun + (LEFT_OVER if _killed(said) else LOOK):
+                raise Refusal(f"{directory} is in use: {_described(said)}. Wait until that run has ended.")
+            time.sleep(0.1)
         if kind == "exclusive":
             _sign(file, what)
+
+
+def holder(sources: Iterable[str]) -> str:
+    """Who changes one of the inventories now, in words; empty when nobody does. Holds nobody off."""
+    for directory in directories(sources):
+        try:
+            file = os.open(directory / NAME, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            continue  # nobody has ever locked it, or it is a stranger's
+        try:
+            if not _taken(file, "shared"):
+                return _described(_read(file))
+        finally:
+            os.close(file)
+    return ""
 
 
 def _sign(file: int, what: str) -> None:

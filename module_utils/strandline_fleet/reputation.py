@@ -126,7 +126,7 @@ def look(
 
 def _of(address: str, sources: Sources, zones: Sequence[str], before: Seen, ask: Ask) -> tuple[Seen, list[str]]:
     asns, route = before.asns, before.route
-    # Of a list that is no longer asked, or can't be asked now, what it said stays unsaid or stays.
+    # Drop lists that are no longer asked. Keep the last answer of lists that can't be asked now.
     lists = {zone: said for zone, said in before.lists.items() if zone in sources.blocklists}
     failed = []
     zone = sources.origin6 if ":" in address else sources.origin

@@ -45,8 +45,10 @@ def endpoint(resolver: str) -> tuple[str, int]:
 
 
 def _name(name: str) -> bytes:
-    labels = name.rstrip(".").split(".")
-    coded = [label.encode("ascii") for label in labels]
+    try:
+        coded = [label.encode("ascii") for label in name.rstrip(".").split(".")]
+    except UnicodeEncodeError as error:
+        raise LookupFailed(f"{name!r} is no domain name: write it as DNS has it, in ASCII (xn--…)") from error
     if not all(0 < len(label) < 64 for label in coded) or sum(map(len, coded)) + len(coded) > 254:
         raise LookupFailed(f"{name!r} is no domain name")
     return b"".join(bytes([len(label)]) + label for label in coded) + b"\0"

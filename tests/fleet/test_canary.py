@@ -83,6 +83,23 @@ def test_a_closed_port_is_a_failure() -> None:
     assert canary.send(probe("ssh", port)).failure == "connection refused"
 
 
+def test_a_route_that_this_machine_lacks_is_told_from_what_others_reject() -> None:
+    """In a network of its own, in which there is only the loopback."""
+    says = (
+        "from strandline_fleet import canary; from strandline_fleet.probes import Probe\n"
+        "for address in ('198.51.100.7', '2001:db8::7', '127.0.0.1'):\n"
+        "    for listener, proto in (('dns', 'udp'), ('ssh', 'tcp')):\n"
+        "        print(canary.send(Probe('ams1', listener, address, 1, proto, 'abcdef012345')).failure)"
+    )
+    up = "ip link set lo up && exec"
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--net", "sh", "-c", f'{up} "$@"', "sh", sys.executable, "-c", says],
+        env={**os.environ, "PYTHONPATH": f"{ROOT / 'module_utils'}:{ROOT / 'files'}"}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == [canary.NO_ROUTE] * 4 + ["connection refused"] * 2, done.stderr
+
+
 def test_a_server_that_says_nothing_is_a_failure() -> None:
     with stream(b"", b"") as (port, _):
         assert canary.send(probe("sip", port)).failure == "closed without an answer"

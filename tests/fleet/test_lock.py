@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,6 +95,26 @@ def test_runs_that_share_go_side_by_side_and_hold_off_one_that_changes(tmp_path:
         lock.take([str(tmp_path)], "shared", "reconcile")
         with pytest.raises(Refusal, match="is in use"):
             lock.take([str(tmp_path)], "exclusive", "onboard")
+
+
+def test_who_looks_is_told_of_a_run_that_changes_and_holds_nobody_off(tmp_path: Path) -> None:
+    assert lock.holder([str(tmp_path)]) == ""
+    with run(tmp_path, "shared"):
+        assert lock.holder([str(tmp_path)]) == ""
+    with run(tmp_path, "exclusive") as other:
+        assert lock.holder([str(tmp_path)]).startswith("retire by ")
+        assert f"(process {other.pid})" in lock.holder([str(tmp_path)])
+    assert lock.holder([str(tmp_path)]) == ""
+    lock.take([str(tmp_path)], "exclusive", "onboard")
+
+
+def test_a_look_that_falls_into_a_runs_begin_does_not_refuse_it(tmp_path: Path) -> None:
+    with (tmp_path / lock.NAME).open() as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        ended = threading.Timer(0.1, fcntl.flock, (file, fcntl.LOCK_UN))
+        ended.start()
+        lock.take([str(tmp_path)], "exclusive", "onboard")
+        ended.join()
 
 
 def test_without_the_callback_the_lock_is_refused_with_its_remedy(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import socketserver
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from strandline_fleet import reputation, resolver
+from strandline_fleet import journal, reputation, resolver
 from strandline_fleet.reputation import Seen, Sources
 from strandline_fleet.resolver import TXT, A, LookupFailed
 
@@ -159,7 +160,9 @@ def test_a_second_resolver_is_asked_when_the_first_is_away(dns: Dns) -> None:
         resolver.lookup("x.test", A, [])
 
 
-@pytest.mark.parametrize("name", ["", "a..test", "x" * 64 + ".test", ".".join(["abcdefgh"] * 40)])
+@pytest.mark.parametrize(
+    "name", ["", "a..test", "x" * 64 + ".test", ".".join(["abcdefgh"] * 40), "ä.test", "\ud800.test"]
+)
 def test_what_is_no_name_is_not_asked(dns: Dns, name: str) -> None:
     with pytest.raises(LookupFailed, match="is no domain name"):
         resolver.lookup(name, A, at(dns))
@@ -321,6 +324,39 @@ def test_the_verb_remembers_tells_and_asks_nobody_in_check_mode(dns: Dns, tmp_pa
     dns.code = 2
     code, said = play(inventory, state, **variables)
     assert (code, "could not be learnt" in said, told.exists()) == (2, True, False), said
+
+
+def test_what_could_not_be_told_is_entered_once_and_told_later(dns: Dns, tmp_path: Path) -> None:
+    inventory = Path(shutil.copytree(ROOT / "inventory" / "example", tmp_path / "inventory"))
+    state, told, birch = tmp_path / "seen.json", tmp_path / "told", inventory / "journal" / "birch.yml"
+    settings = {"blocklists": ["good.test"], "resolvers": at(dns)}
+    variables = {"fleet_reputation": settings, "reputation_mail": True}
+    dns.zone |= blocklist("good.test", "203.0.113.21")
+    for _ in range(2):
+        code, said = play(inventory, state, **variables, fleet_tell_command=["false"])
+        assert (code, state.exists()) == (2, False), said
+        # As on another day: the journal itself does not know that it has the entry already.
+        birch.write_text(re.sub(r"day: [0-9-]+", "day: 2026-01-02", birch.read_text()))
+    # A list that does not answer now has said what it said.
+    dns.code = 2
+    code, said = play(inventory, state, **variables, fleet_tell_command=["tee", str(told)])
+    assert told.read_text().strip() == "scl1 203.0.113.21 is on the blocklist good.test (127.0.0.4)", said
+    assert birch.read_text().count("good.test") == 1
+
+
+def test_being_taken_off_a_list_is_no_incident(dns: Dns, tmp_path: Path) -> None:
+    inventory = Path(shutil.copytree(ROOT / "inventory" / "example", tmp_path / "inventory"))
+    variables = {"fleet_reputation": {"blocklists": ["good.test"], "resolvers": at(dns)}}
+    for listed in (["203.0.113.21"], []):
+        dns.zone = blocklist("good.test", *listed)
+        code, said = play(inventory, tmp_path / "seen.json", **variables)
+        assert (code, "1 changed" in said) == (2, True), said
+    entries = [entry for entry in journal.read(inventory)["birch"] if "good.test" in entry.text]
+    assert [entry.text.partition(" is ")[2] for entry in entries] == [
+        "on the blocklist good.test (127.0.0.4)",
+        "no longer on good.test",
+    ]
+    assert journal.incidents(entries, entries[-1].day) == {"reputation change": 1}
 
 
 def test_a_resolver_that_is_none_is_named(tmp_path: Path) -> None:
