@@ -179,23 +179,33 @@ def actions(summary: Mapping[str, Any], fleet: Fleet) -> list[dict[str, Any]]:
 
     for row in summary["silent"] or ():
         act(
-            0, row["last"], row["host"], "silent: nothing has come since that day", f"./strandline verify {row['host']}"
+            0,
+            row["last"],
+            row["host"],
+            "silent: nothing has come since that day",
+            f"./strandline verify -i INVENTORY {row['host']}",
         )
     for row in summary["renewals"]["lapsed"]:
         if row["status"] == "cancelled":
-            act(1, row["renews"], row["host"], "the cancelled lease has ended", f"./strandline retire {row['host']}")
+            act(
+                1,
+                row["renews"],
+                row["host"],
+                "the cancelled lease has ended",
+                f"./strandline retire -i INVENTORY {row['host']}",
+            )
         else:
             act(1, row["renews"], row["host"], "the lease's day is past: is the host still ours?")
     for row in summary["certificates"]:
         if row["soon"]:
             said = "the certificate has ended" if str(row["ends"]) < today else "the certificate ends"
             act(1 if str(row["ends"]) < today else 2, row["ends"], row["host"], said,
-                f"./strandline rotate_certificates {row['host']}")  # fmt: skip
+                f"./strandline rotate_certificates -i INVENTORY {row['host']}")  # fmt: skip
     for row in summary["renewals"]["due"]:
         price = f"{row['price']:.2f} {row['currency']} a {row['period']}"
         ends = row["status"] == "cancelled"
         act(2, row["renews"], row["host"], "the cancelled lease ends" if ends else f"renews for {price}",
-            f"./strandline retire {row['host']}" if ends else "")  # fmt: skip
+            f"./strandline retire -i INVENTORY {row['host']}" if ends else "")  # fmt: skip
     return sorted(rows, key=lambda row: (row["urgency"], row["day"], row["host"]))
 
 

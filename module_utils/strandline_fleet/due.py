@@ -73,9 +73,9 @@ def _of_lease(host: Host, provider: Provider, today: dt.date) -> Iterator[tuple[
     price = f"{lease.price:.2f} {lease.currency} a {lease.period}"
     if lease.status == "cancelled":
         if lease.renews < today:
-            yield lease.renews, Kind.ENDED, f"the lease has ended: ./strandline retire {host.name}"
+            yield lease.renews, Kind.ENDED, f"the lease has ended: ./strandline retire -i INVENTORY {host.name}"
         else:
-            says = f"the cancelled lease ends; before that ./strandline retire {host.name} fetches its last events"
+            says = f"the cancelled lease ends; before that ./strandline retire -i INVENTORY {host.name} fetches its last events"
             yield lease.renews, Kind.ENDS, says
         return
     if lease.renews < today:
@@ -106,7 +106,7 @@ def items(fleet: Fleet, certificates: Mapping[str, dt.datetime], today: dt.date)
             ]
     for name, ends in certificates.items():
         said = "has ended" if ends.date() < today else "ends"
-        says = f"its certificate {said}: ./strandline rotate_certificates {name}"
+        says = f"its certificate {said}: ./strandline rotate_certificates -i INVENTORY {name}"
         found.append(Item(ends.date(), Kind.CERTIFICATE, name, homes.get(name, ("", ""))[0], says))
     return sorted(found, key=lambda item: (item.day, item.host, item.kind.value))
 

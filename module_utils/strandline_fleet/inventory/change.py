@@ -134,7 +134,8 @@ def renumbered(
             host.provider.removeprefix("provider_"), day or dt.datetime.now(dt.UTC).date(), journal.Kind.ADDRESS,
             f"{old} became {new}", host.name,
         )  # fmt: skip
-        texts = _checked(fleet, journal.entered(fleet, [entry], edit.renumber_host(fleet, host, old, new)))
+        # The journal first: a run that is stopped in between enters it again, rather than never.
+        texts = _checked(fleet, journal.entered(fleet, [entry]) | edit.renumber_host(fleet, host, old, new))
     elif new not in host.addresses:
         raise Refusal(f"{old} is none of {host.name}'s addresses in {host.file}: {', '.join(host.addresses)}.")
     return Change(texts, _keys(fleet, lambda text: known_hosts.rename(text, old, new, ports)))
@@ -156,7 +157,7 @@ def host_of(fleet: Fleet, name: str) -> Host:
     if name not in hosts:
         raise Refusal(
             f"{name} is no host in {fleet.directory}/providers; there are: {', '.join(hosts) or 'none'}. "
-            "The address of a collector or publisher is changed by hand, and ./strandline site has every host follow."
+            "The address of a collector or publisher is changed by hand, and ./strandline site -i INVENTORY has every host follow."
         )
     return hosts[name]
 
