@@ -123,14 +123,21 @@ def _controller(variables: Mapping[str, Any], arguments: Mapping[str, Any]) -> C
     given = [arguments["vault_password_file"], *(context.CLIARGS.get("vault_password_files") or ())]
     given.append(os.environ.get("ANSIBLE_VAULT_PASSWORD_FILE"))
     vault = next((Path(str(path)) for path in given if path), None)
-    cache = os.environ.get("STRANDLINE_CACHE")
+    folders = {
+        field: Path(value).resolve() if (value := os.environ.get(variable)) else None
+        for field, variable in (
+            ("cache", "STRANDLINE_CACHE"),
+            ("build", "STRANDLINE_BUILD"),
+            ("state", "XDG_STATE_HOME"),
+        )
+    }
     controller = Controller(
         clone=ROOT,
         inventory=sources[0].resolve(),
         user=pwd.getpwuid(os.geteuid()).pw_name,
         vault_password_file=_absolute(vault),
         ssh_agent=_absolute(Path(arguments["ssh_agent"])) if arguments["ssh_agent"] else None,
-        cache=Path(cache).resolve() if cache else None,
+        **folders,
     )
     for what, path in (("vault's password file", controller.vault_password_file), ("ssh agent", controller.ssh_agent)):
         if path and not arguments["remove"] and not os.access(path, os.R_OK):

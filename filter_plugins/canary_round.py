@@ -30,7 +30,8 @@ options:
     type: dict
     required: true
   sensors:
-    description: The names of all sensors of the inventory, of which the round may have tested some. Those tested, by default.
+    description:
+      - The names of all sensors of the inventory, of which the round may have tested some. Those tested, by default.
     type: list
     elements: str
     default: []

@@ -1,7 +1,8 @@
 """The canary by the clock: what its outcomes say of providers and hosts, and what of that is news.
 
 Each finding belongs to the widest of four that fits: this machine's own network, where a port reaches no sensor of any
-provider, or where this machine has no route; a provider, where several of its hosts show the same; a host, where none of its ports does; a port of a host.
+provider, or where this machine has no route; a provider, where several of its hosts show the same; a host, where none
+of its ports answers; a port of a host.
 """
 
 from __future__ import annotations

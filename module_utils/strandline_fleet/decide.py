@@ -170,28 +170,36 @@ def actions(summary: Mapping[str, Any], fleet: Fleet) -> list[dict[str, Any]]:
 
     for row in summary["silent"] or ():
         act(
-            0, row["last"], row["host"], "silent: nothing has come since that day", f"./strandline verify {row['host']}"
+            0,
+            row["last"],
+            row["host"],
+            "silent: nothing has come since that day",
+            f"./strandline verify -i INVENTORY {row['host']}",
         )
     for row in summary["renewals"]["ended"]:
         act(
-            1, row["renews"], row["host"], "the cancelled lease has ended: retire", f"./strandline retire {row['host']}"
+            1,
+            row["renews"],
+            row["host"],
+            "the cancelled lease has ended: retire",
+            f"./strandline retire -i INVENTORY {row['host']}",
         )
     for row in summary["renewals"]["lapsed"]:
         said = "the lease's day is past, and it does not renew by itself: was it paid?"
-        act(1, row["renews"], row["host"], said, f"./strandline renewed {row['host']}")
+        act(1, row["renews"], row["host"], said, f"./strandline renewed -i INVENTORY {row['host']}")
     for row in summary["certificates"]:
         if row["soon"]:
             said = "the certificate has ended" if str(row["ends"]) < today else "the certificate ends"
             act(1 if str(row["ends"]) < today else 2, row["ends"], row["host"], said,
-                f"./strandline rotate_certificates {row['host']}")  # fmt: skip
+                f"./strandline rotate_certificates -i INVENTORY {row['host']}")  # fmt: skip
     for row in summary["renewals"]["due"]:
         price = f"{row['price']:.2f} {row['currency']} a {row['period']}"
         if row["status"] == "cancelled":
-            said, command = "the cancelled lease ends", f"./strandline retire {row['host']}"
+            said, command = "the cancelled lease ends", f"./strandline retire -i INVENTORY {row['host']}"
         elif row["auto_renew"]:
             said, command = f"renews for {price}", ""
         else:
-            said, command = f"to be paid by hand, {price}", f"./strandline renewed {row['host']}"
+            said, command = f"to be paid by hand, {price}", f"./strandline renewed -i INVENTORY {row['host']}"
         act(2, row["renews"], row["host"], said, command)
     return sorted(rows, key=lambda row: (row["urgency"], row["day"], row["host"]))
 

@@ -73,17 +73,19 @@ def _of_lease(host: Host, provider: Provider, today: dt.date) -> Iterator[tuple[
     price = f"{lease.price:.2f} {lease.currency} a {lease.period}"
     if lease.status == "cancelled":
         if lease.renews < today:
-            yield lease.renews, Kind.ENDED, f"the lease has ended: ./strandline retire {host.name}"
+            yield lease.renews, Kind.ENDED, f"the lease has ended: ./strandline retire -i INVENTORY {host.name}"
         else:
-            says = f"the cancelled lease ends; before that ./strandline retire {host.name} fetches its last events"
+            retire = f"./strandline retire -i INVENTORY {host.name}"
+            says = f"the cancelled lease ends; before that {retire} fetches its last events"
             yield lease.renews, Kind.ENDS, says
         return
     if lease.renews < today:  # only one that does not renew by itself has its day past
-        says = f"was to be paid, {price}. If it was: ./strandline renewed {host.name}; if it has ended: retire it"
+        renewed = f"./strandline renewed -i INVENTORY {host.name}"
+        says = f"was to be paid, {price}. If it was: {renewed}; if it has ended: retire it"
         yield lease.renews, Kind.LAPSED, says
         return
     if not lease.auto_renew:
-        says = f"ends unless you pay {price}; then ./strandline renewed {host.name}"
+        says = f"ends unless you pay {price}; then ./strandline renewed -i INVENTORY {host.name}"
         yield lease.renews, Kind.RENEWAL, says
         return
     cancel = last_day_to_cancel(host, provider)
@@ -110,7 +112,7 @@ def items(fleet: Fleet, certificates: Mapping[str, dt.datetime], today: dt.date)
             ]
     for name, ends in certificates.items():
         said = "has ended" if ends.date() < today else "ends"
-        says = f"its certificate {said}: ./strandline rotate_certificates {name}"
+        says = f"its certificate {said}: ./strandline rotate_certificates -i INVENTORY {name}"
         found.append(Item(ends.date(), Kind.CERTIFICATE, name, homes.get(name, ("", ""))[0], says))
     return sorted(found, key=lambda item: (item.day, item.host, item.kind.value))
 

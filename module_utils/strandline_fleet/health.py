@@ -109,13 +109,15 @@ def certificate(part: Mapping[str, Any], limits: Mapping[str, Any], now: float, 
     day = dt.datetime.fromtimestamp(ends, dt.UTC).date()
     figures = {"ends": day.isoformat(), "days": days}
     if ends <= now:
-        return Finding(False, f"ended {day}: ./strandline rotate_certificates", figures)
+        return Finding(False, f"ended {day}: ./strandline rotate_certificates -i INVENTORY", figures)
     if days < int(limits["certificate_days"]):
-        return Finding(False, f"ends {day}, in {days} days: ./strandline rotate_certificates", figures)
+        return Finding(False, f"ends {day}, in {days} days: ./strandline rotate_certificates -i INVENTORY", figures)
     if known is None:
-        return Finding(False, "the inventory's certificates/ has none of this host: ./strandline site", figures)
+        return Finding(
+            False, "the inventory's certificates/ has none of this host: ./strandline site -i INVENTORY", figures
+        )
     if part["sha256"] != known:
-        return Finding(False, "not the one in the inventory's certificates/: ./strandline site", figures)
+        return Finding(False, "not the one in the inventory's certificates/: ./strandline site -i INVENTORY", figures)
     return Finding(True, f"{days} days", figures)
 
 
@@ -157,9 +159,9 @@ def updates(part: Mapping[str, Any], limits: Mapping[str, Any], _now: float) -> 
         old = "has no package lists" if age is None else f"package lists are {age / 3600:.0f} h old"
         wrong.append(f"{old}: apt-get update fails on the host")
     if len(security) > int(limits["security_updates"]):
-        wrong.append(f"{len(security)} of security ({some(security)}): ./strandline upgrade")
+        wrong.append(f"{len(security)} of security ({some(security)}): ./strandline upgrade -i INVENTORY")
     if len(packages) > int(limits["updates"]):
-        wrong.append(f"{len(packages)} wait, allowed {limits['updates']}: ./strandline upgrade")
+        wrong.append(f"{len(packages)} wait, allowed {limits['updates']}: ./strandline upgrade -i INVENTORY")
     if reboot:
         wrong.append(f"reboot: {reboot}")
     return Finding(not wrong, "; ".join(wrong) or (f"{len(packages)} wait" if packages else "none"), figures)
@@ -196,7 +198,7 @@ def owners(part: Mapping[str, Any], _limits: Mapping[str, Any], _now: float) -> 
         raise Strange(part.get("msg", "the search for other owners failed"))
     found = [escaped(each["name"], 60) for each in part["disable"]]
     refused = [escaped(each["name"], 60) for each in part["refuse"]]
-    wrong = [f"{some(found)}: ./strandline site disables it under guard"] if found else []
+    wrong = [f"{some(found)}: ./strandline site -i INVENTORY disables it under guard"] if found else []
     wrong += [escaped(each["says"], 2 * SHOWN) for each in part["refuse"]]
     if part["loaded"] is not True:
         wrong.append("the rules are not loaded, or will not be at boot: systemctl status nftables on the host")

@@ -228,7 +228,9 @@ def _entries(path: Path) -> Iterator[Entry]:
             for item in tree.get("journal") or ()
         ]  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Refusal(f"{path} is no journal ({error!r}). What is wrong in it: ./strandline check") from error
+        raise Refusal(
+            f"{path} is no journal ({error!r}). What is wrong in it: ./strandline check -i INVENTORY"
+        ) from error
     yield from sorted(entries, key=lambda entry: entry.day)
 
 

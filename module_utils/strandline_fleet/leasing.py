@@ -161,13 +161,16 @@ def shown(has: Held, offers: Sequence[Offer], chosen: Sequence[Choice], budget: 
         single[host].append(octet)
     lacks = [
         ("Uncovered /8s", f"{len(has.uncovered)} of {len(ROUTABLE_SLASH8)}: {octets(has.uncovered)}"),
-        ("On one host", "; ".join(f"{host}: {octets(found)}" for host, found in sorted(single.items())) or "none"),
+        (
+            "/8s with only one host",
+            "; ".join(f"{host}: {octets(found)}" for host, found in sorted(single.items())) or "none",
+        ),
         ("Countries", f"{len(has.countries)}: {', '.join(sorted(has.countries))}"),
         ("Origin ASNs", str(len(has.asns)) if has.asns else "not known"),
     ]
     more = frozenset(offer.country for offer in offers) - has.countries
     if more:
-        lacks.append(("Offered, new", f"countries {', '.join(sorted(more))}"))
+        lacks.append(("Offered in new countries", f"countries {', '.join(sorted(more))}"))
     parts = [text.table(lacks)]
     if chosen:
         rows = [

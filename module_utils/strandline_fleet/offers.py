@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import ipaddress
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -17,6 +18,7 @@ from strandline_fleet.inventory.model import Fleet
 
 COLUMNS = ("provider", "plan", "price", "currency", "period", "country")
 OPTIONAL = ("ranges", "asn", "note")
+ASN = re.compile(r"(?:AS)?[0-9]{1,10}", re.IGNORECASE)
 LARGEST = 10_000
 """Lines of a file of offers."""
 
@@ -74,6 +76,14 @@ def read(path: Path, fleet: Fleet) -> list[Offer]:
     except UnicodeDecodeError as error:
         raise Refusal(f"--offers {path} is not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
     reader = csv.DictReader(text.splitlines(), restkey="", restval="")
+    try:
+        return _offers(reader, path, fleet)
+    except csv.Error as error:
+        line = reader.line_num + 1  # those before it were read
+        raise Refusal(f"{path}:{line}: this is no CSV ({error}). Correct the line; is a quote missing?") from error
+
+
+def _offers(reader: csv.DictReader[str], path: Path, fleet: Fleet) -> list[Offer]:
     names = [name.strip() for name in reader.fieldnames or ()]
     reader.fieldnames = names
     known_names = (*COLUMNS, *OPTIONAL)
@@ -137,8 +147,14 @@ def _wrong_numbers(values: Mapping[str, str]) -> Iterator[str]:
         if net.version == 4 and net.prefixlen < 8:
             yield f"ranges: {text!r} is larger than a /8; write the ranges that the offer's addresses are from"
     for text in values.get("asn", "").split():
-        if not text.upper().removeprefix("AS").isdecimal():
-            yield f"asn: {text!r} is no AS number; write for example 64500, with spaces between several"
+        if not ASN.fullmatch(text) or _asn(text) >= 1 << 32:
+            shown = text if len(text) <= 20 else f"{text[:20]}…"
+            yield f"asn: {shown!r} is no AS number; write for example 64500, with spaces between several"
+
+
+def _asn(text: str) -> int:
+    """The number that ASN matches."""
+    return int(text.upper().removeprefix("AS"))
 
 
 def _offer(values: Mapping[str, str], fleet: Fleet) -> Offer:
@@ -151,7 +167,7 @@ def _offer(values: Mapping[str, str], fleet: Fleet) -> Offer:
         values["country"],
         yearly_cost(values, rates, currency),
         frozenset(octets.intersection(ROUTABLE_SLASH8)),
-        frozenset(int(text.upper().removeprefix("AS")) for text in values.get("asn", "").split()),
+        frozenset(_asn(text) for text in values.get("asn", "").split()),
         values.get("note", ""),
     )
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import re
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from strandline_fleet.errors import Refusal
 
 UNIT_DIRECTORY = Path("/etc/systemd/system")
+PROTECTED = tuple(map(Path, ("/usr", "/boot", "/efi", "/etc", "/bin", "/lib", "/sbin")))
+"""What ProtectSystem=full makes read-only."""
 MARK = "# Written by ./strandline timers for the inventory "
 
 
@@ -37,6 +39,7 @@ CLOCKED = (
     Clocked("due", "Mon *-*-* 07:00:00", "tell what is due", ("--mail",), minutes=15),
     Clocked("canary_round", "*:0/5", "see whether marked events reach the database", minutes=9, spread_minutes=0),
     Clocked("reputation", "Sun *-*-* 04:00:00", "see what others say of our addresses", ("--mail",), minutes=60),
+    Clocked("journal", "Sat *-*-* 04:00:00", "enter which sensors fell silent", ("--news",), minutes=30),
     Clocked("report", "*-*-* 06:30:00", "make the report", ("--live",), minutes=30),
 )
 
@@ -53,6 +56,10 @@ class Controller:
     """The agent's socket."""
     cache: Path | None = None
     """STRANDLINE_CACHE, where it is not the default."""
+    build: Path | None = None
+    """STRANDLINE_BUILD, the same."""
+    state: Path | None = None
+    """XDG_STATE_HOME, the same: below it stands what verbs remember."""
 
     @property
     def name(self) -> str:
@@ -124,11 +131,21 @@ def _commands(controller: Controller, clocked: Clocked) -> list[str]:
     return [*lines, f"ExecStart={' '.join([quoted(run[0], expands=False), *map(quoted, run[1:])])}"]
 
 
+def _writable(controller: Controller) -> Iterator[str]:
+    """The folders that a run writes into where ProtectSystem=full would keep it from that (systemd.exec(5))."""
+    inventory = controller.inventory if controller.inventory.is_dir() else controller.inventory.parent
+    for path in dict.fromkeys([controller.clone, inventory, controller.cache, controller.build, controller.state]):
+        if path and any(path.is_relative_to(kept) for kept in PROTECTED):
+            # The minus: a folder that is not there yet is no error, for the run makes it.
+            yield f"ReadWritePaths={quoted(f'-{path}', expands=False)}"
+
+
 def service(controller: Controller, clocked: Clocked) -> str:
     """The unit that runs a verb once."""
     environment = {"LANG": "C.UTF-8", "ANSIBLE_NOCOLOR": "1"}
-    if controller.cache:
-        environment["STRANDLINE_CACHE"] = str(controller.cache)
+    folders = {"STRANDLINE_CACHE": controller.cache, "STRANDLINE_BUILD": controller.build}
+    folders["XDG_STATE_HOME"] = controller.state
+    environment |= {name: str(path) for name, path in folders.items() if path}
     if controller.ssh_agent:
         environment["SSH_AUTH_SOCK"] = str(controller.ssh_agent)
     lines = [
@@ -150,6 +167,7 @@ def service(controller: Controller, clocked: Clocked) -> str:
         "Nice=5",
         "NoNewPrivileges=yes",
         "ProtectSystem=full",
+        *_writable(controller),
     ]
     return "\n".join(lines) + "\n"
 

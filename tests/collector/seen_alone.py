@@ -83,6 +83,11 @@ class World:
             raise SystemExit(f"{done.stderr}\n{sql[:500]}")
         return done.stdout
 
+    def code(self, sql: str, database: str) -> int:
+        """How psql ends."""
+        command = [*self.server, *PSQL, f"--dbname={database}"]
+        return subprocess.run(command, input=sql, capture_output=True, text=True, check=False, cwd="/").returncode
+
 
 def counted(answer: str) -> list[dict[str, Any]]:
     """The days of an answer with their sets in a fixed order."""
@@ -118,6 +123,12 @@ def main() -> int:
     answer = counted(world.ask(given.seen.read_text()))
     wanted = [[[["s1"], 2], [["s1", "s2"], 1], [["s2"], 1]], [], [[["s1", "s2", "s4"], 1]]]
     wrong = {"sets": [row["sets"] for row in answer] != wanted, "one_in": any(row["one_in"] != 1 for row in answer)}
+    # An older schema, or an error within a day, must not look like days without sources.
+    seen = given.seen.read_text()
+    wrong["no schema"] = world.code(seen, "postgres") != 3
+    wrong["error"] = world.code(seen.replace("hashinet(e.saddr)", "1/0"), NAME) != 3
+    slow = seen.replace("'30s'", "'200ms'").replace("1 + count(*)", "1 + count(*) + length(pg_sleep(1)::text)")
+    wrong["slow"] = world.code(slow, NAME) != 0
     news = json.loads(world.ask(given.news.read_text()))
     wrong["news"] = [(row["at"], row["sensor"], row["state"]) for row in news] != [
         ("2026-11-24T14:02:00", "s1", "silent"),

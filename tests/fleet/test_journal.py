@@ -148,6 +148,30 @@ def test_renumbering_enters_the_address_and_only_once(inventory: Path) -> None:
     assert journal.read(inventory) == {"alder": [Entry("alder", TODAY, Kind.ADDRESS, text, "ams1")]}
 
 
+def test_a_renumbering_that_is_stopped_in_between_has_entered_the_address(
+    inventory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = change.renumbered(fleet_of(inventory), "ams1", "198.51.100.11", "198.51.100.99", day=TODAY)
+    replaced = os.replace
+
+    def once(*paths: Path) -> None:
+        monkeypatch.setattr(os, "replace", stopped)
+        replaced(*paths)
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", once)
+    with pytest.raises(KeyboardInterrupt):
+        planned.apply()
+    monkeypatch.setattr(os, "replace", replaced)
+    assert len(journal.read(inventory)["alder"]) == 1
+    # The next run finds the old address still there.
+    change.renumbered(fleet_of(inventory), "ams1", "198.51.100.11", "198.51.100.99", day=TODAY).apply()
+    assert len(journal.read(inventory)["alder"]) == 1
+    assert "198.51.100.99" in (inventory / "providers" / "alder.yml").read_text()
+
+
 def test_the_watchers_news_become_outages_of_the_right_provider(inventory: Path) -> None:
     (inventory / "former_leases.yml").write_text(
         "former_leases:\n  old1: {provider: Elm Hosting, group: elm, retired: 2026-01-02, reason: vanished}\n"

@@ -145,11 +145,11 @@ def test_what_has_to_be_done_stands_first_and_the_most_urgent_at_the_top(three: 
     )
     report = summarise(load(three, today), NOW, known)
     assert [(row["host"], row["day"], row["command"]) for row in report["actions"]] == [
-        ("dear", "2026-11-16", "./strandline verify dear"),
-        ("lone", "2026-11-01", "./strandline renewed lone"),
-        ("cheap", "2026-11-24", "./strandline rotate_certificates cheap"),
-        ("cheap", "2026-12-01", "./strandline renewed cheap"),
-        ("dear", "2026-12-15", "./strandline rotate_certificates dear"),
+        ("dear", "2026-11-16", "./strandline verify -i INVENTORY dear"),
+        ("lone", "2026-11-01", "./strandline renewed -i INVENTORY lone"),
+        ("cheap", "2026-11-24", "./strandline rotate_certificates -i INVENTORY cheap"),
+        ("cheap", "2026-12-01", "./strandline renewed -i INVENTORY cheap"),
+        ("dear", "2026-12-15", "./strandline rotate_certificates -i INVENTORY dear"),
     ]
     page = Page()
     page.feed(render(report))

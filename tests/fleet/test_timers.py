@@ -39,7 +39,10 @@ def write(units: dict[str, str], folder: Path) -> list[str]:
 @pytest.mark.parametrize("folder", ["plain", "with blanks", "50%n $HOME ${x}", "ümlaut;#"])
 def test_systemd_takes_the_units_wherever_the_clone_is(tmp_path: Path, folder: str) -> None:
     where = tmp_path / folder
-    made = controller(where, vault_password_file=where / "pass word", ssh_agent=where / "agent", cache=where / "cache")
+    made = controller(
+        where, vault_password_file=where / "pass word", ssh_agent=where / "agent", cache=where / "cache",
+        build=where / "build", state=where / "state",
+    )  # fmt: skip
     units = timers.units(made, timers.schedule({}))
     assert len(units) == 2 * len(timers.CLOCKED)
     (tmp_path / "units").mkdir()
@@ -48,6 +51,23 @@ def test_systemd_takes_the_units_wherever_the_clone_is(tmp_path: Path, folder: s
     said = [line for line in done.stderr.splitlines() if "strandline-" in line]
     # systemd-analyze looks whether the program is there, and so finds what is quoted wrongly.
     assert said == []
+
+
+@pytest.mark.parametrize("place", ["/usr/local/src/my net", "/etc/strandline", "/opt/strandline"])
+def test_a_clone_or_an_inventory_in_a_folder_of_the_systems_can_be_written(place: str) -> None:
+    made = Controller(Path(place), Path("/srv/production"), "root", state=Path("/etc/state"))
+    unit = timers.units(made, timers.schedule({}))["strandline-production-journal.service"]
+    writable = [line for line in unit.splitlines() if line.startswith("ReadWritePaths=")]
+    clone = [f'ReadWritePaths="-{place}"'] if place != "/opt/strandline" else []
+    assert writable == [*clone, 'ReadWritePaths="-/etc/state"']
+
+
+def test_a_run_has_the_folders_of_who_installed_it(tmp_path: Path) -> None:
+    made = controller(tmp_path, cache=Path("/a b"), build=Path("/c"), state=Path("/d"))
+    unit = timers.service(made, timers.CLOCKED[0])
+    for said in ("STRANDLINE_CACHE=/a b", "STRANDLINE_BUILD=/c", "XDG_STATE_HOME=/d"):
+        assert f'Environment="{said}"\n' in unit
+    assert "XDG_STATE_HOME" not in timers.service(controller(tmp_path), timers.CLOCKED[0])
 
 
 def test_a_program_that_is_quoted_wrongly_would_have_been_found(tmp_path: Path) -> None:

@@ -46,9 +46,14 @@ class Host:
             f"StateChangeTimestampMonotonic={(now + change) * 1e6:.0f}\n"
         )
 
-    def run(self, *, check: bool = False, **arguments: Any) -> dict[str, Any]:
+    def run(self, *, check_mode: bool = False, **arguments: Any) -> dict[str, Any]:
         """Run the module as Ansible does; what it tells."""
-        given = {"name": "example.service", "_ansible_check_mode": check, "_ansible_remote_tmp": "/tmp", **arguments}  # noqa: S108
+        given = {
+            "name": "example.service",
+            "_ansible_check_mode": check_mode,
+            "_ansible_remote_tmp": "/tmp",  # noqa: S108
+            **arguments,
+        }
         done = subprocess.run(
             [sys.executable, MODULE], input=json.dumps({"ANSIBLE_MODULE_ARGS": given}), capture_output=True, text=True,
             env={**os.environ, "PATH": f"{self.top / 'bin'}:{os.environ['PATH']}", "STRANDLINE_TEST": str(self.top)},
@@ -115,7 +120,7 @@ def test_what_runs_and_is_not_enabled_is_enabled(host: Host) -> None:
 
 def test_check_mode_says_what_would_be_done(host: Host) -> None:
     host.unit(state="inactive", enabled="disabled", stale="yes")
-    assert host.run(check=True)["action"] == "started"
+    assert host.run(check_mode=True)["action"] == "started"
     assert host.told() == []
 
 

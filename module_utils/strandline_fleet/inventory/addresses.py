@@ -203,7 +203,7 @@ def removed(
     if not set(host.addresses) - set(gone):
         raise Refusal(
             f"{name} in {host.file}: addresses: all of them would go. A host without an address is retired: "
-            f"./strandline retire {name}"
+            f"./strandline retire -i INVENTORY {name}"
         )
     trees = Trees()
     listed = trees.host(host)["addresses"]

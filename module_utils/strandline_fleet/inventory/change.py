@@ -162,7 +162,9 @@ def entered(
     entries = [
         journal.Entry(host.provider.removeprefix("provider_"), day, kind, said, host.name) for host, said in lines
     ]
-    return journal.entered(fleet, entries, texts)
+    found = journal.entered(fleet, entries, texts)
+    # The journals first: a run that is stopped in between enters the lines again, rather than never.
+    return {path: found[path] for path in sorted(found, key=lambda path: path in texts)}
 
 
 def address(text: str) -> str:
@@ -181,7 +183,8 @@ def host_of(fleet: Fleet, name: str) -> Host:
     if name not in hosts:
         raise Refusal(
             f"{name} is no host in {fleet.directory}/providers; there are: {', '.join(hosts) or 'none'}. "
-            "The address of a collector or publisher is changed by hand, and ./strandline site has every host follow."
+            "The address of a collector or publisher is changed by hand, and ./strandline site -i INVENTORY has every "
+            "host follow."
         )
     return hosts[name]
 

@@ -219,11 +219,14 @@ class _Checker:
         ended = node["status"] == "cancelled" and renews < self.today
         renewing = node["status"] == "active" and node.get("auto_renew", True)
         if ended:
-            remedy = f"end the host's service: ./strandline retire {host}"
+            remedy = f"end the host's service: ./strandline retire -i INVENTORY {host}"
             message = f"the lease was cancelled and ended on {renews}"
             self.say(where, (*path, "renews"), host, message, remedy, severity=Severity.WARNING)
         elif renews < self.today and not renewing:
-            remedy = f"when it is paid: ./strandline renewed {host}; when the host is not ours any more: retire it"
+            remedy = (
+                f"when it is paid: ./strandline renewed -i INVENTORY {host}; when the host is not ours any more: "
+                "retire it"
+            )
             message = f"{renews} is past, and the lease does not renew by itself"
             self.say(where, (*path, "renews"), host, message, remedy, severity=Severity.WARNING)
         earlier = tuple(
