@@ -6,6 +6,7 @@ import random
 import struct
 
 import pytest
+from strandline.protocols.telnet.session import Session
 from strandline_scanner import wire
 
 
@@ -211,3 +212,30 @@ def test_any_bytes_are_read_without_an_error() -> None:
                 request.malformed(stream=True)
                 request.digest()
         wire.rfb(data, SERVER_38)
+
+
+TELNET = [
+    b"",
+    b"root\r\nadmin\r\n",
+    b"\xff\xfb\x18\xff\xfa\x18\x00vt\xff\xff\xff\xf0ro\xff\xf1ot\r\0\r\0a\nb\rc\r\n",
+    b"\xff\xfa\x27\x00\x00USER\x01-f root\xff\xf0\xff\xfd\x03",
+    b"x\r\ny\r\n\xff\xfa\x18\x00late\xff\xf0x\r\ny\r\n",
+    b"x\r\ny\r\nlast",
+    b"x\r\ny\r\nlast\r\nhal",
+    b"u" * 300 + b"\n\xff\xff\x80\n",
+    b"GET / HTTP/1.0\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("sent", TELNET)
+def test_telnet_is_read_as_the_listener_reads_it(sent: bytes) -> None:
+    listener = Session("vm", "6.1", "192.0.2.7", 3.0)
+    listener.begin()
+    step = listener.feed(sent) if sent else None
+    events = [*step.events] if step else []
+    events += [] if step and step.close else listener.end("closed")
+    told = [
+        (e.name, dict(e.trusted) | {k: v for n, b in e.values.items() for k, v in wire.value(n, b).items()})
+        for e in events
+    ]
+    assert sorted(wire.telnet(sent), key=str) == sorted(told, key=str)

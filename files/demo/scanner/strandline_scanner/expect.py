@@ -112,6 +112,7 @@ class Deriver:
             self.ports["dns"]: self._dns,
             self.ports["sip"]: self._sip,
             self.ports["vnc"]: self._vnc,
+            self.ports["telnet"]: self._telnet,
         }
         left, rows = list(attempts), []
         words = list(said)
@@ -244,6 +245,9 @@ class Deriver:
             }
             rows.append(self._row(flow, "vnc.auth", data))
         return rows
+
+    def _telnet(self, flow: Flow) -> list[Expected]:
+        return [self._row(flow, event, data) for event, data in wire.telnet(flow.sent.data())]
 
 
 def as_json(row: Expected) -> dict[str, Any]:
