@@ -6,6 +6,8 @@ import random
 import struct
 
 import pytest
+from strandline.event.line import Event
+from strandline.protocols.ntp.session import event_of
 from strandline.protocols.telnet.session import Session
 from strandline_scanner import wire
 
@@ -214,6 +216,14 @@ def test_any_bytes_are_read_without_an_error() -> None:
         wire.rfb(data, SERVER_38)
 
 
+def as_row(event: Event) -> tuple[str, dict[str, str | int]]:
+    """A listener's event as the database has it."""
+    row: dict[str, str | int] = {name: text for name, text in event.trusted.items() if name != "verified"}
+    for name, raw in event.values.items():
+        row |= wire.value(name, raw)
+    return event.name, row
+
+
 TELNET = [
     b"",
     b"root\r\nadmin\r\n",
@@ -234,8 +244,13 @@ def test_telnet_is_read_as_the_listener_reads_it(sent: bytes) -> None:
     step = listener.feed(sent) if sent else None
     events = [*step.events] if step else []
     events += [] if step and step.close else listener.end("closed")
-    told = [
-        (e.name, dict(e.trusted) | {k: v for n, b in e.values.items() for k, v in wire.value(n, b).items()})
-        for e in events
-    ]
-    assert sorted(wire.telnet(sent), key=str) == sorted(told, key=str)
+    assert sorted(wire.telnet(sent), key=str) == sorted(map(as_row, events), key=str)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"\x23", bytes([0x23]) + bytes(47), b"\xe3\x00\x04\xfa" + bytes(64), b"\x17\x00\x03\x2a", b"\x16\x02" + bytes(10),
+     b"\x16", b"\x16\x82", b"\x97\x00\x03\x2a", b"\x24" + bytes(47), b"\r\n\r\n", b"GET / HTTP/1.0\r\n", bytes(300)],
+)  # fmt: skip
+def test_ntp_is_read_as_the_listener_reads_it(raw: bytes) -> None:
+    assert wire.ntp(raw) == as_row(event_of(raw))

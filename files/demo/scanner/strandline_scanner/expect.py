@@ -113,6 +113,7 @@ class Deriver:
             self.ports["sip"]: self._sip,
             self.ports["vnc"]: self._vnc,
             self.ports["telnet"]: self._telnet,
+            self.ports["ntp"]: self._ntp,
         }
         left, rows = list(attempts), []
         words = list(said)
@@ -245,6 +246,13 @@ class Deriver:
             }
             rows.append(self._row(flow, "vnc.auth", data))
         return rows
+
+    def _ntp(self, flow: Flow) -> list[Expected]:
+        return [
+            self._row(flow, *wire.ntp(datagram.payload), time=datagram.time)
+            for datagram in flow.datagrams
+            if datagram.sent
+        ]
 
     def _telnet(self, flow: Flow) -> list[Expected]:
         return [self._row(flow, event, data) for event, data in wire.telnet(flow.sent.data())]

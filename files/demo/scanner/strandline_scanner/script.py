@@ -583,7 +583,48 @@ TELNET = [
     ),
 ]
 
-ACTIONS = [*SSH, *DNS, *SIP, *VNC, *TELNET]
+# --- NTP ---
+
+NTP_CLIENT = b"\x23\x00\x06\xec" + bytes(36) + b"\xda\xd0\xff\xfe\x22\x5c\x00\x01"
+MONLIST = b"\x17\x00\x03\x2a" + bytes(4)
+READVAR = b"\x16\x02\x00\x01" + bytes(8)
+
+
+def _ntpdig(context: Context) -> Outcome:
+    """ntpsec's client asks for the time and must be told it."""
+    outcome = context.run("ntpdig", "-t", "3", context.daddr)
+    if outcome.exit:
+        raise ClientError(f"ntpdig: {outcome.output.strip()}")
+    return outcome
+
+
+NTP = [
+    Action("ntpdig", "ntpsec's client", _ntpdig, least=(("ntp.request", {"mode": "3"}),)),
+    Action(
+        "ntp-modes",
+        "a client's request, readvar, monlist, and what asks for nothing",
+        lambda c: clients.send_datagrams(
+            c,
+            "ntp",
+            [NTP_CLIENT, READVAR, MONLIST, MONLIST[:4], NTP_CLIENT[:40], b"\x24" + bytes(47), b"\x16\x82", b"\r\n\r\n"],
+        ),
+        least=(
+            ("ntp.request", {"mode": "6", "opcode": "2"}),
+            ("ntp.request", {"mode": "7", "implementation": "3", "code": "42"}),
+            ("ntp.malformed", {"reason": "short"}),
+            ("ntp.malformed", {"reason": "response"}),
+        ),
+    ),
+    Action(
+        "ntp-nmap",
+        "nmap's scripts for NTP",
+        lambda c: _nmap("-sU", "-p", str(c.ports["ntp"]), "--script", "ntp-info,ntp-monlist")(c),
+        "first",
+        least=(("ntp.request", {"mode": "3"}),),
+    ),
+]
+
+ACTIONS = [*SSH, *DNS, *SIP, *VNC, *TELNET, *NTP]
 
 
 def clients_of(

@@ -316,3 +316,30 @@ def telnet(sent: bytes) -> list[tuple[str, dict[str, str | int]]]:
     elif user is not None or rest:
         events.append(("telnet.malformed", {"reason": "closed", **value("data", b"\r\n".join([*lines[left:], rest]))}))
     return events
+
+
+# --- NTP (RFC 5905, section 7.3; RFC 9327; ntpdc's private mode) ---
+
+
+def ntp(raw: bytes) -> tuple[str, dict[str, str | int]]:
+    """The event of a datagram and its data."""
+    mode = str(raw[0] & 7) if raw else "-"
+    version = str(raw[0] >> 3 & 7) if raw else "-"
+    size, data = {"size": str(len(raw))}, value("data", raw)
+    short = len(raw) < {"3": 48, "6": 2, "7": 4}.get(mode, 1)
+    answers = not short and ((mode == "6" and raw[1] >= 0x80) or (mode == "7" and raw[0] >= 0x80))
+    for wrong, reason in (
+        (short, "short"),
+        (mode not in "367", "mode"),
+        (version == "0", "version"),
+        (answers, "response"),
+    ):
+        if wrong:
+            return "ntp.malformed", {"reason": reason, "mode": mode, "version": version, **size, **data}
+    asked = {
+        "opcode": str(raw[1] & 31) if mode == "6" else "-",
+        "implementation": str(raw[2]) if mode == "7" else "-",
+        "code": str(raw[3]) if mode == "7" else "-",
+    }
+    transmit = value("transmit", raw[40:48] if mode == "3" else b"")
+    return "ntp.request", {"mode": mode, "version": version, **asked, **size, **transmit, **data}
