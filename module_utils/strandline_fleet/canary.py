@@ -33,13 +33,15 @@ class Sent:
 def wanted(sensors: Mapping[str, Mapping[str, Any]], catalogue: Mapping[str, Any]) -> list[Probe]:
     """A probe for each port of each listener that each sensor has, on each of its addresses.
 
-    ``sensors`` are their variables in the inventory: ``addresses``, and ``fleet_listeners`` where a sensor has not all
-    of the listeners. ``catalogue`` is that of strandline.event.catalogue. Raises ValueError for a listener without a
-    probe.
+    ``sensors`` are their variables in the inventory: ``addresses``, and ``fleet_listeners`` where a sensor has not the
+    usual listeners, which are all that are not optional. ``catalogue`` is that of strandline.event.catalogue. Raises
+    ValueError for a listener without a probe.
     """
     found = probes.probes({name: variables["addresses"] for name, variables in sensors.items()}, catalogue["listeners"])
-    has = {name: variables.get("fleet_listeners") for name, variables in sensors.items()}
-    return [probe for probe in found if (some := has[probe.sensor]) is None or probe.listener in some]
+    usual = [name for name, entry in catalogue["listeners"].items() if not entry.get("optional")]
+    named = {name: variables.get("fleet_listeners") for name, variables in sensors.items()}
+    has = {name: usual if some is None else some for name, some in named.items()}
+    return [probe for probe in found if probe.listener in has[probe.sensor]]
 
 
 def send(probe: Probe) -> Sent:

@@ -151,7 +151,7 @@ def spoilt(change: Any) -> dict[str, Any]:
         (lambda e: e["ssh.client"]["values"].update({"a b": {"help": "x"}}), "no name for a field"),
         (lambda e: e["ssh.client"]["values"].update(ident_length={"help": "x"}), "length of a cut ident"),
         (lambda e: e["dns.query"]["trusted"].pop("verified"), "first trusted field"),
-        (lambda e: e["ssh.client"].update(listener="telnet"), "no listener telnet"),
+        (lambda e: e["ssh.client"].update(listener="gopher"), "no listener gopher"),
         (lambda e: e.update({"Bad": e["ssh.client"]}), "LISTENER.WORD"),
     ],
 )
@@ -159,6 +159,26 @@ def test_a_mistake_in_the_catalogue_is_named(change: Any, says: str) -> None:
     """One sentence with the event's name in it."""
     with pytest.raises(CatalogueError, match=re.escape(says)):
         read(spoilt(change))
+
+
+def test_optional_listeners_are_only_where_they_are_named() -> None:
+    catalogue = {
+        "listeners": {
+            "ssh": {"unit": "a", "ports": [{"port": 22}]},
+            "telnet": {"unit": "b", "ports": [{"port": 23}], "optional": True},
+        }
+    }
+    listeners = event_catalogue.FilterModule().filters()["catalogue_listeners"]
+    assert [each["name"] for each in listeners(catalogue)] == ["ssh"]
+    assert [each["name"] for each in listeners(catalogue, ["telnet", "ssh"])] == ["ssh", "telnet"]
+
+
+def test_a_sensor_that_names_no_listeners_opens_no_port_that_it_had_not_before() -> None:
+    """An upgrade opens no port: what came later is optional."""
+    usual = event_catalogue.FilterModule().filters()["catalogue_listeners"](CATALOGUE)
+    later = {"ntp", "telnet"}
+    assert later <= CATALOGUE["listeners"].keys()
+    assert not later & {each["name"] for each in usual}
 
 
 def test_addresses_are_written_as_listeners_write_them() -> None:

@@ -29,6 +29,11 @@ def test_the_catalogue_counts_what_its_texts_say() -> None:
     assert categories("sip.request", method='"options"') == set()
     assert categories("sip.request") == set()
     assert categories("vnc.client") == {"vncrfb"}
+    assert categories("telnet.login", user="root") == {"telnetlogin"}
+    for mode in "367":
+        assert categories("ntp.request", proto="udp", verified=False, mode=mode) == {f"ntpmode{mode}"}
+    assert categories("ntp.malformed", proto="udp", verified=False, mode="3") == set()
+    assert categories("telnet.malformed", reason="closed") == set()
     assert categories("dns.query", rd="1", qclass="IN", qtype="ANY") == {"dnsrd", "dnsrdany"}
     assert categories("dns.query", rd="0", qclass="CH", qtype="TXT", qname='"VERSION.bind."') == {"dnsversion"}
     assert categories("dns.query", rd="1", qclass="CH", qtype="TXT", qname="version.BIND.") == {"dnsrd", "dnsversion"}

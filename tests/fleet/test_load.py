@@ -84,9 +84,9 @@ def test_a_generated_fleet_is_right(tmp_path: Path) -> None:
         (r"status: active", "status: active, earlier: 20.00", "lease.earlier", "no list", "the oldest first"),
         (
             r"place: ",
-            "fleet_listeners: [ssh, smtp]\n          place: ",
+            "fleet_listeners: [ssh, gopher]\n          place: ",
             "fleet_listeners",
-            "'smtp' is no",
+            "'gopher' is no",
             "leave it out",
         ),
         (r"place: ", "fleet_listeners: all\n          place: ", "fleet_listeners", "'all' is no list", "[ssh, sip]"),

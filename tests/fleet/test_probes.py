@@ -44,8 +44,8 @@ def test_every_port_of_every_listener_on_every_address_gets_one() -> None:
 
 
 def test_a_listener_without_a_probe_is_named() -> None:
-    with pytest.raises(ValueError, match="no probe for the listener telnet"):
-        probes.probes({"ams1": ["192.0.2.7"]}, {"telnet": {"ports": [{"port": 23, "proto": "tcp"}]}})
+    with pytest.raises(ValueError, match="no probe for the listener gopher"):
+        probes.probes({"ams1": ["192.0.2.7"]}, {"gopher": {"ports": [{"port": 70, "proto": "tcp"}]}})
 
 
 @pytest.mark.parametrize("listener", list(LISTENERS))

@@ -98,12 +98,14 @@ class Service:
         self.sink = Sink()
         self._stack = ExitStack()
         sockets: list[socket.socket] = []
-        stream = self._stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-        stream.bind(("127.0.0.1", 0))
-        stream.listen(1024)
-        sockets.append(stream)
-        self.tcp: tuple[str, int] = stream.getsockname()
-        if protocol == "sip":
+        protos = {port["proto"] for port in CATALOGUE["listeners"][protocol]["ports"]}
+        if "tcp" in protos:
+            stream = self._stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+            stream.bind(("127.0.0.1", 0))
+            stream.listen(1024)
+            sockets.append(stream)
+            self.tcp: tuple[str, int] = stream.getsockname()
+        if "udp" in protos:
             datagram = self._stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
             datagram.bind(("127.0.0.1", 0))
             sockets.append(datagram)

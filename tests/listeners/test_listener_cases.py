@@ -1,6 +1,6 @@
 """Inputs that real scanners send and that broke other listeners, against the real daemons on the loopback.
 
-The numbers are those of the list of such inputs (1 to 11; the telnet listener's are with the telnet listener).
+The numbers are those of the list of such inputs (1 to 12).
 """
 
 from __future__ import annotations
@@ -180,6 +180,84 @@ def test_case_11_850_idle_clients_do_not_stop_vnc(serve: Serve, per_source: str)
     assert {r.trusted["reason"] for r in evicted} == {"evicted"}
     assert len(evicted) == 851 - (64 if per_source == "64" else 512)
     assert evicted[0].sport == idle[0].getsockname()[1]
+
+
+def telnet_login(client: socket.socket, *segments: bytes) -> bytes:
+    """Refuse each option, log in, and read up to the next prompt."""
+    assert read_until(client, 21) == b"\xff\xfb%\xff\xfb&\xff\xfd\x18\xff\xfd \xff\xfd#\xff\xfd'\xff\xfd$"
+    client.sendall(b"\xff\xfc\x18\xff\xfc\x20\xff\xfc\x23\xff\xfc\x27\xff\xfc\x24\xff\xfe\x25\xff\xfe\x26")
+    answer = b""
+    while not answer.endswith(b" login: "):
+        answer += client.recv(4096)
+    for segment in segments:
+        client.sendall(segment)
+        pause()
+    client.settimeout(6.0)
+    while answer.count(b" login: ") < 2:
+        more = client.recv(4096)
+        assert more
+        answer += more
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("segments", "user", "password"),
+    [
+        ((b"root\r\0", b"admin\r\0"), '"root"', '"admin"'),
+        ((b"root\r\nadmin\r\n",), '"root"', '"admin"'),
+        ((b"ro", b"ot\r", b"\nadm", b"in\n"), '"root"', '"admin"'),
+        ((b"r\xc3\xb6\xfe\r\n", b"\x80\xff\xff\r\n"), r'"r\xc3\xb6\xfe"', r'"\x80\xff"'),
+    ],
+)
+def test_case_12_telnet(serve: Serve, segments: tuple[bytes, ...], user: str, password: str) -> None:
+    service = serve("telnet", STRANDLINE_HOSTNAME="vm")
+    client = service.tcp_client()
+    answer = telnet_login(client, *segments)
+    assert answer.count(b"\r\nLogin incorrect\r\nvm login: ") == 1
+    (found,) = service.sink.wait(1)
+    assert (found.values["user"], found.values["password"]) == (user, password)
+    assert (found.saddr, found.sport) == client.getsockname()
+
+
+def test_a_failed_login_takes_its_time_and_delays_nobody(serve: Serve) -> None:
+    service = serve("telnet")
+    clients = [service.tcp_client() for _ in range(60)]
+    began = time.monotonic()
+    for client in clients:
+        client.sendall(b"root\r\nadmin\r\n")
+    service.sink.wait(60, 2.0)  # logged before they are answered
+    assert time.monotonic() - began < 2
+    for client in clients:
+        client.settimeout(6.0)
+        answer = b""
+        while b"Login incorrect" not in answer:
+            answer += client.recv(4096)
+        assert time.monotonic() - began > 2
+    assert time.monotonic() - began < 5
+
+
+def test_a_telnet_client_that_waits_for_its_prompt_gets_one(serve: Serve) -> None:
+    service = serve("telnet", STRANDLINE_HOSTNAME="web1", STRANDLINE_KERNEL="6.1.0-37-amd64")
+    client = service.tcp_client()
+    answer = b""
+    while not answer.endswith(b"\r\nLinux 6.1.0-37-amd64 (127.0.0.1) (pts/0)\r\n\r\nweb1 login: "):
+        answer += client.recv(4096)
+    client.close()
+    assert service.sink.wait(1)[0].trusted["reason"] == "closed"
+
+
+def test_who_leaves_while_a_failure_takes_its_time_is_forgotten(serve: Serve) -> None:
+    service = serve("telnet")
+    for _ in range(200):
+        client = service.tcp_client()
+        client.sendall(b"root\r\nadmin\r\n")
+        read_until(client, 30)
+        client.close()
+    service.sink.wait(200, 5.0)
+    pause()
+    streams = service.daemon._streams
+    assert len(streams) == 0
+    assert sum(map(len, streams._wakes.values())) == 0
 
 
 def test_an_idle_client_is_timed_out_and_a_slow_one_too(serve: Serve) -> None:

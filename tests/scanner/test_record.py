@@ -277,7 +277,7 @@ def test_plan() -> None:
     text = '{"sensors": [{"name": "s", "addresses": ["192.0.2.1"]}], "sources": ["192.0.2.9"], "ports": {"ssh": 2222}}'
     plan = player.Plan.read(text)
     assert plan.sensors == {"s": ["192.0.2.1"]}
-    assert plan.ports == {"ssh": 2222, "dns": 53, "sip": 5060, "vnc": 5900}
+    assert plan.ports == {**player.PORTS, "ssh": 2222}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,9 @@ import random
 import struct
 
 import pytest
+from strandline.event.line import Event
+from strandline.protocols.ntp.session import event_of
+from strandline.protocols.telnet.session import Session
 from strandline_scanner import wire
 
 
@@ -211,3 +214,43 @@ def test_any_bytes_are_read_without_an_error() -> None:
                 request.malformed(stream=True)
                 request.digest()
         wire.rfb(data, SERVER_38)
+
+
+def as_row(event: Event) -> tuple[str, dict[str, str | int]]:
+    """A listener's event as the database has it."""
+    row: dict[str, str | int] = {name: text for name, text in event.trusted.items() if name != "verified"}
+    for name, raw in event.values.items():
+        row |= wire.value(name, raw)
+    return event.name, row
+
+
+TELNET = [
+    b"",
+    b"root\r\nadmin\r\n",
+    b"\xff\xfb\x18\xff\xfa\x18\x00vt\xff\xff\xff\xf0ro\xff\xf1ot\r\0\r\0a\nb\rc\r\n",
+    b"\xff\xfa\x27\x00\x00USER\x01-f root\xff\xf0\xff\xfd\x03",
+    b"x\r\ny\r\n\xff\xfa\x18\x00late\xff\xf0x\r\ny\r\n",
+    b"x\r\ny\r\nlast",
+    b"x\r\ny\r\nlast\r\nhal",
+    b"u" * 300 + b"\n\xff\xff\x80\n",
+    b"GET / HTTP/1.0\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("sent", TELNET)
+def test_telnet_is_read_as_the_listener_reads_it(sent: bytes) -> None:
+    listener = Session("vm", "6.1", "192.0.2.7", 3.0)
+    listener.begin()
+    step = listener.feed(sent) if sent else None
+    events = [*step.events] if step else []
+    events += [] if step and step.close else listener.end("closed")
+    assert sorted(wire.telnet(sent), key=str) == sorted(map(as_row, events), key=str)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"\x23", bytes([0x23]) + bytes(47), b"\xe3\x00\x04\xfa" + bytes(64), b"\x17\x00\x03\x2a", b"\x16\x02" + bytes(10),
+     b"\x16", b"\x16\x82", b"\x97\x00\x03\x2a", b"\x24" + bytes(47), b"\r\n\r\n", b"GET / HTTP/1.0\r\n", bytes(300)],
+)  # fmt: skip
+def test_ntp_is_read_as_the_listener_reads_it(raw: bytes) -> None:
+    assert wire.ntp(raw) == as_row(event_of(raw))

@@ -168,10 +168,14 @@ def _listener(file: Path, name: str, document: Mapping[str, Any]) -> dict[str, A
     """A listener's entry with its defaults filled in. Raises CatalogueError."""
     entry = {
         "title": name.upper(), "program": f"strandline-{name}", "unit": f"strandline-{name}.service", "settings": {},
-        **document["listener"],
+        "optional": False, **document["listener"],
     }  # fmt: skip
-    if unknown := sorted(set(entry) - {"title", "program", "unit", "settings", "ports"}):
-        raise CatalogueError(f"{file}: listener: {unknown[0]} is unknown; it has title, ports, unit, program, settings")
+    if unknown := sorted(set(entry) - {"title", "program", "unit", "settings", "optional", "ports"}):
+        raise CatalogueError(
+            f"{file}: listener: {unknown[0]} is unknown; it has title, ports, unit, program, settings, optional"
+        )
+    if not isinstance(entry["optional"], bool):
+        raise CatalogueError(f"{file}: listener: optional: write true, or leave it out")
     ports = entry.get("ports")
     if not isinstance(ports, list) or not all(_is_port(port) for port in ports) or not (ports or name == SENSOR):
         raise CatalogueError(f"{file}: listener: ports: write a list like [{{port: 79, proto: tcp}}]")
@@ -203,12 +207,14 @@ def _check_ports(listeners: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def listeners(catalogue: Mapping[str, Any], names: Iterable[str] | None = None) -> list[dict[str, Any]]:
-    """Name, service and ports of the listeners, all or those named. What has no port is none: the sensor itself.
+    """Name, service and ports of the listeners: those named, or all that are not optional. What has no port is none:
+    the sensor itself.
 
     Raises CatalogueError for a name that is no listener's.
     """
     known = {name: entry for name, entry in catalogue["listeners"].items() if entry["ports"]}
-    wanted = known if names is None else list(names)
+    usual = [name for name, entry in known.items() if not entry.get("optional")]
+    wanted = usual if names is None else list(names)
     for name in wanted:
         if name not in known:
             raise CatalogueError(f"fleet_listeners: {name!r} is no listener; there are {', '.join(known)}")
@@ -220,7 +226,7 @@ def listeners(catalogue: Mapping[str, Any], names: Iterable[str] | None = None) 
 
 
 def python_listeners(catalogue: Mapping[str, Any], names: Iterable[str] | None = None) -> list[dict[str, Any]]:
-    """Name, title, ports and settings of the listeners that Python serves, all or those named."""
+    """Name, title, ports and settings of the listeners that Python serves, chosen as `listeners` does."""
     return [
         {key: entry[key] for key in ("title", "ports", "settings")} | {"name": each["name"]}
         for each in listeners(catalogue, names)

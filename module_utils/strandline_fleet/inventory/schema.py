@@ -100,7 +100,7 @@ def generated() -> dict[str, Any]:
             "listener": {
                 "enum": listeners,
                 "x-message": "{value!r} is no listener",
-                "x-remedy": f"write some of {', '.join(listeners)}, or leave it out for all of them",
+                "x-remedy": f"write some of {', '.join(listeners)}, or leave it out for the usual ones",
             },
             "taken_port": {"enum": ports},
             "country": {

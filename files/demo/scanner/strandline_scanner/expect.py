@@ -112,6 +112,8 @@ class Deriver:
             self.ports["dns"]: self._dns,
             self.ports["sip"]: self._sip,
             self.ports["vnc"]: self._vnc,
+            self.ports["telnet"]: self._telnet,
+            self.ports["ntp"]: self._ntp,
         }
         left, rows = list(attempts), []
         words = list(said)
@@ -244,6 +246,16 @@ class Deriver:
             }
             rows.append(self._row(flow, "vnc.auth", data))
         return rows
+
+    def _ntp(self, flow: Flow) -> list[Expected]:
+        return [
+            self._row(flow, *wire.ntp(datagram.payload), time=datagram.time)
+            for datagram in flow.datagrams
+            if datagram.sent
+        ]
+
+    def _telnet(self, flow: Flow) -> list[Expected]:
+        return [self._row(flow, event, data) for event, data in wire.telnet(flow.sent.data())]
 
 
 def as_json(row: Expected) -> dict[str, Any]:

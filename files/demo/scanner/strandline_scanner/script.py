@@ -512,7 +512,119 @@ VNC = [
     ),
 ]
 
-ACTIONS = [*SSH, *DNS, *SIP, *VNC]
+# --- Telnet ---
+
+REFUSALS = b"\xff\xfc\x18\xff\xfc\x20\xff\xfc\x23\xff\xfc\x27\xff\xfc\x24\xff\xfe\x25\xff\xfe\x26"
+"""Answers to the options that inetutils-telnetd begins with."""
+
+
+def _telnet(context: Context) -> Outcome:
+    """Debian's telnet, which negotiates, with a user and a password typed at a human's pace."""
+    words = "{ sleep 1; echo root; sleep 1; echo 12345; sleep 1; }"
+    return context.run("sh", "-c", f"{words} | telnet {context.daddr} {context.ports['telnet']}", seconds=20)
+
+
+def _curl_telnet(context: Context) -> Outcome:
+    """curl's Telnet, which tells its terminal, and an environment that a server once believed."""
+    url = f"telnet://{context.daddr}:{context.ports['telnet']}"
+    return context.run(
+        "curl", "--silent", "--interface", context.saddr, "--max-time", "4", "--telnet-option", "TTYPE=vt100",
+        "--telnet-option", "NEW_ENV=USER,-froot", url, stdin="admin\nadmin1234\n",
+    )  # fmt: skip
+
+
+TELNET = [
+    Action("telnet", "Debian's telnet", _telnet, least=(("telnet.login", {"user": "root", "password": "12345"}),)),
+    Action(
+        "telnet-curl",
+        "curl with a terminal type and an environment",
+        _curl_telnet,
+        "first",
+        least=(("telnet.option", {"option": "24"}), ("telnet.login", {"user": "admin"})),
+    ),
+    Action(
+        "telnet-lines",
+        "each end of a line, both lines in one segment, a name in two (case 12)",
+        lambda c: clients.send_segments(
+            c, "telnet", [REFUSALS, b"root\r\0xc3511\r\0", b"ad", b"min\r", b"\nadmin\n", b"guest\r", b"\0guest\r\n"]
+        ),
+        least=(("telnet.login", {"user": "admin", "attempt": "2"}), ("telnet.login", {"user": "guest"})),
+    ),
+    Action(
+        "telnet-bytes",
+        "names that are no text or look like fields of the line, and commands inside them",
+        lambda c: clients.send_segments(
+            c,
+            "telnet",
+            [b'r\xff\xf1\xfe\x00"t\r\n\x80\xff\xff\r\n', b'x" saddr=192.0.2.66 user="\r\n; saddr 192.0.2.66\r\n'],
+        ),
+        least=(("telnet.login", {"user": r"r\xfe\x00\x22t", "password": r"\x80\xff"}),),
+    ),
+    Action(
+        "telnet-http",
+        "what is no Telnet",
+        lambda c: clients.send_segments(c, "telnet", [b"GET / HTTP/1.0\r\n\r\n"]),
+        "last",
+        least=(("telnet.malformed", {"reason": "foreign"}),),
+    ),
+    Action(
+        "telnet-silent",
+        "a connection without a word",
+        lambda c: clients.send_segments(c, "telnet", []),
+        "last",
+        least=(("telnet.malformed", {"reason": "closed", "data": ""}),),
+    ),
+    Action(
+        "telnet-nmap",
+        "nmap's script for Telnet",
+        lambda c: _nmap("-sT", "-p", str(c.ports["telnet"]), "--script", "telnet-encryption")(c),
+        "first",
+        least=(("telnet.malformed", {}),),
+    ),
+]
+
+# --- NTP ---
+
+NTP_CLIENT = b"\x23\x00\x06\xec" + bytes(36) + b"\xda\xd0\xff\xfe\x22\x5c\x00\x01"
+MONLIST = b"\x17\x00\x03\x2a" + bytes(4)
+READVAR = b"\x16\x02\x00\x01" + bytes(8)
+
+
+def _ntpdig(context: Context) -> Outcome:
+    """ntpsec's client asks for the time and must be told it."""
+    outcome = context.run("ntpdig", "-t", "3", context.daddr)
+    if outcome.exit:
+        raise ClientError(f"ntpdig: {outcome.output.strip()}")
+    return outcome
+
+
+NTP = [
+    Action("ntpdig", "ntpsec's client", _ntpdig, least=(("ntp.request", {"mode": "3"}),)),
+    Action(
+        "ntp-modes",
+        "a client's request, readvar, monlist, and what asks for nothing",
+        lambda c: clients.send_datagrams(
+            c,
+            "ntp",
+            [NTP_CLIENT, READVAR, MONLIST, MONLIST[:4], NTP_CLIENT[:40], b"\x24" + bytes(47), b"\x16\x82", b"\r\n\r\n"],
+        ),
+        least=(
+            ("ntp.request", {"mode": "6", "opcode": "2"}),
+            ("ntp.request", {"mode": "7", "implementation": "3", "code": "42"}),
+            ("ntp.malformed", {"reason": "short"}),
+            ("ntp.malformed", {"reason": "response"}),
+        ),
+    ),
+    Action(
+        "ntp-nmap",
+        "nmap's scripts for NTP",
+        lambda c: _nmap("-sU", "-p", str(c.ports["ntp"]), "--script", "ntp-info,ntp-monlist")(c),
+        "first",
+        least=(("ntp.request", {"mode": "3"}),),
+    ),
+]
+
+ACTIONS = [*SSH, *DNS, *SIP, *VNC, *TELNET, *NTP]
 
 
 def clients_of(

@@ -273,3 +273,73 @@ def rfb(sent: bytes, received: bytes) -> Rfb | None:
     if session.security_type == 2 and len(said) >= 16:
         session.challenge, session.response = heard[:16], said[:16]
     return session
+
+
+# --- Telnet (RFC 854, RFC 855) ---
+
+TELNET_COMMAND = re.compile(rb"\xff(?:\xfa(.)(.*?)\xff\xf0|[\xfb-\xfe].|(\xff)|[\xf0-\xf9])", re.DOTALL)
+TELNET_LINE_END = rb"\r\n|\r\0|\r|\n"
+FOREIGN = re.compile(rb"[A-Z]{3,16} \S+ [A-Z]{3,5}/[0-9]|SSH-[0-9]|EHLO |HELO ")
+
+
+def telnet(sent: bytes) -> list[tuple[str, dict[str, str | int]]]:
+    """Events and their data of a connection that the client closed."""
+    events: list[tuple[str, dict[str, str | int]]] = []
+    typed, at = b"", 0
+    terminals = [(-1, b"")]  # how much was typed when the client named which terminal
+    for command in TELNET_COMMAND.finditer(sent):
+        typed += sent[at : command.start()] + (command[3] or b"")
+        at = command.end()
+        if command[1]:
+            told = command[2].replace(b"\xff\xff", b"\xff")
+            events.append(("telnet.option", {"option": str(command[1][0]), **value("data", told)}))
+            if command[1] == b"\x18" and told[:1] == b"\0":
+                terminals.append((len(typed), told[1:]))
+    typed += sent[at:]
+    *lines, rest = re.split(TELNET_LINE_END, typed)
+    ends = [end.end() for end in re.finditer(TELNET_LINE_END, typed)]
+    if lines and FOREIGN.match(lines[0]):
+        return [*events, ("telnet.malformed", {"reason": "foreign", **value("data", sent[:512])})]
+    user: bytes | None = None
+    attempts = left = 0
+    for number, line in enumerate(lines, 1):
+        if user is None:
+            user = line or None
+            continue
+        attempts, left = attempts + 1, number
+        terminal = [name for offset, name in terminals if offset < ends[number - 1]][-1]
+        names = {**value("user", user), **value("password", line), **value("terminal", terminal)}
+        events.append(("telnet.login", {"attempt": str(attempts), **names}))
+        user = None
+    if not attempts:
+        events.append(("telnet.malformed", {"reason": "closed", **value("data", sent[:512])}))
+    elif user is not None or rest:
+        events.append(("telnet.malformed", {"reason": "closed", **value("data", b"\r\n".join([*lines[left:], rest]))}))
+    return events
+
+
+# --- NTP (RFC 5905, section 7.3; RFC 9327; ntpdc's private mode) ---
+
+
+def ntp(raw: bytes) -> tuple[str, dict[str, str | int]]:
+    """The event of a datagram and its data."""
+    mode = str(raw[0] & 7) if raw else "-"
+    version = str(raw[0] >> 3 & 7) if raw else "-"
+    size, data = {"size": str(len(raw))}, value("data", raw)
+    short = len(raw) < {"3": 48, "6": 2, "7": 4}.get(mode, 1)
+    answers = not short and ((mode == "6" and raw[1] >= 0x80) or (mode == "7" and raw[0] >= 0x80))
+    for wrong, reason in (
+        (short, "short"),
+        (mode not in "367", "mode"),
+        (version == "0", "version"),
+        (answers, "response"),
+    ):
+        if wrong:
+            return "ntp.malformed", {"reason": reason, "mode": mode, "version": version, **size, **data}
+    asked = {
+        "opcode": str(raw[1] & 31) if mode == "6" else "-",
+        "implementation": str(raw[2]) if mode == "7" else "-",
+        "code": str(raw[3]) if mode == "7" else "-",
+    }
+    transmit = value("transmit", raw[40:48] if mode == "3" else b"")
+    return "ntp.request", {"mode": mode, "version": version, **asked, **size, **transmit, **data}

@@ -44,16 +44,19 @@ class SettingError(ValueError):
 class Step:
     """What a session wants: bytes to send, events to log, whether the client made progress, whether this is the end.
 
-    `more`: what came holds more than one turn's share, go on with `feed(b"")` before reading on.
+    `more`: what came holds more than one turn's share, go on with `feed(b"")` before reading on. `wake`: go on with
+    `feed(b"")` after so many seconds, whatever comes until then; a later wish takes the place of an earlier one. One of
+    a few values: each has a queue of its own.
     """
 
-    __slots__ = ("close", "events", "more", "progress", "send")
+    __slots__ = ("close", "events", "more", "progress", "send", "wake")
 
     def __init__(
         self, send: bytes = b"", events: Sequence[Event] = (), progress: bool = False, close: bool = False
     ) -> None:
         self.send, self.events, self.progress, self.close = send, events, progress, close
         self.more = False
+        self.wake: float | None = None
 
 
 class Context:

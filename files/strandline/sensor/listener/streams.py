@@ -86,6 +86,7 @@ class StreamServer:
         self._idle: Deadlines = Deadlines(limits.idle)
         self._life: Deadlines = Deadlines(limits.lifetime)
         self._drain: Deadlines = Deadlines(limits.drain)
+        self._wakes: dict[float, Deadlines] = {}  # by how long the session wished to wait
         self._of_source: dict[bytes, Deadlines] = {}
         self._behind: dict[Connection, None] = {}  # what they sent is not all worked off
         for listener in listeners:
@@ -104,6 +105,9 @@ class StreamServer:
         for connection in list(self._behind):
             if not connection.unsent:  # its client takes what we have for it, before there is more
                 self._feed(connection, b"")
+        for wakes in list(self._wakes.values()):
+            for connection in wakes.expired(now):
+                self._feed(connection, b"")
         for connection in self._drain.expired(now):
             self._close(connection)
         for deadlines in (self._idle, self._life):
@@ -111,9 +115,8 @@ class StreamServer:
                 self._end(connection, "timeout")
         if any(not connection.unsent for connection in self._behind):
             return now
-        return min(
-            (at for at in (d.next() for d in (self._idle, self._life, self._drain)) if at is not None), default=None
-        )
+        deadlines_of_all = (self._idle, self._life, self._drain, *self._wakes.values())
+        return min((at for at in [deadlines.next() for deadlines in deadlines_of_all] if at is not None), default=None)
 
     def refuse(self) -> None:
         """Accept no more: what comes waits in the listening sockets for the next daemon."""
@@ -208,7 +211,11 @@ class StreamServer:
             self._writer.write(happened, connection.flow)
         if step.progress:
             self._progress(connection, self._loop.clock())
+        if step.wake is not None:
+            self._forget_wake(connection)
+            self._wakes.setdefault(step.wake, Deadlines(step.wake)).set(connection, self._loop.clock())
         if step.close:
+            self._forget_wake(connection)
             # Not close(): with something unread it would send a reset, and the answer might never be seen
             # (RFC 2525, section 2.17).
             connection.draining = True
@@ -258,9 +265,14 @@ class StreamServer:
                 self._writer.write(happened, connection.flow)
         self._close(connection)
 
+    def _forget_wake(self, connection: Connection) -> None:
+        for wakes in self._wakes.values():
+            wakes.forget(connection)
+
     def _close(self, connection: Connection) -> None:
         for deadlines in (self._idle, self._life, self._drain):
             deadlines.forget(connection)
+        self._forget_wake(connection)
         self._behind.pop(connection, None)
         of_source = self._of_source.get(connection.source)
         if of_source is not None:
