@@ -21,7 +21,11 @@ description:
     between the change and its handlers, no later run makes up for it, and all of them end well. This module looks at
     the host.
 options:
-  name: {description: The unit., type: str, required: true}
+  name: {description: The unit., type: str}
+  stopped:
+    description: In place of O(name), units that are to be stopped and disabled where the host has them.
+    type: list
+    elements: str
   files:
     description: Files, and directories with all that is in them, which the unit reads when it starts, its own included.
     type: list
@@ -50,12 +54,21 @@ EXAMPLES = r"""
     name: example.service
     files: [/etc/systemd/system/example.service, /etc/example, /usr/lib/example]
     check: [/usr/sbin/example, --check]
+
+- name: Stop what is not wanted any more
+  strandline_service:
+    stopped: [other.socket, other.service]
 """
 RETURN = r"""
 action:
-  description: What was done, or would be. One of C(started), C(restarted), C(reloaded), C(enabled), or nothing.
+  description:
+    - What was done, or would be. One of C(started), C(restarted), C(reloaded), C(enabled), C(stopped), or nothing.
   type: str
   returned: always
+units:
+  description: The units that were stopped, or would be.
+  type: list
+  returned: with O(stopped)
 because:
   description: The file that is newer than the running unit.
   type: str
@@ -63,7 +76,7 @@ because:
 """
 PROPERTIES = (
     "LoadState", "ActiveState", "UnitFileState", "NeedDaemonReload", "ActiveEnterTimestampMonotonic",
-    "StateChangeTimestampMonotonic",
+    "StateChangeTimestampMonotonic", "Id",
 )  # fmt: skip
 TOLERANCE = 0.05
 """Seconds by which the clock of a file system may be behind the other ones."""
@@ -127,6 +140,21 @@ def needed(found: dict[str, str], files: Sequence[str], reload: Sequence[str]) -
     return "", ""
 
 
+def stop(module: AnsibleModule, units: Sequence[str]) -> dict[str, object]:
+    """Stop and disable those of the units that the host has; say what that was. Raises Refused."""
+    out = run(module, ["systemctl", "show", f"--property={','.join(PROPERTIES)}", *units]) if units else ""
+    found = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in out.split("\n\n")]
+    running = [
+        unit["Id"]
+        for unit in found
+        if unit.get("LoadState") == "loaded"
+        and (unit["ActiveState"] not in ("inactive", "failed") or unit["UnitFileState"] == "enabled")
+    ]
+    if running and not module.check_mode:
+        run(module, ["systemctl", "disable", "--now", *running])
+    return {"changed": bool(running), "action": "stopped" if running else "", "because": "", "units": running}
+
+
 def settle(module: AnsibleModule) -> dict[str, object]:
     """Do what is needed; say what that was. Raises Refused."""
     unit = module.params["name"]
@@ -153,18 +181,22 @@ def main() -> None:
     """Run as Ansible's module."""
     module = AnsibleModule(
         {
-            "name": {"type": "str", "required": True},
+            "name": {"type": "str"},
+            "stopped": {"type": "list", "elements": "str"},
             "files": {"type": "list", "elements": "path", "default": []},
             "reload": {"type": "list", "elements": "path", "default": []},
             "stop": {"type": "list", "elements": "str", "default": []},
             "check": {"type": "list", "elements": "str", "default": []},
         },
+        mutually_exclusive=[("name", "stopped")],
+        required_one_of=[("name", "stopped")],
         supports_check_mode=True,
     )
     try:
-        result = settle(module)
+        unwanted = module.params["stopped"]
+        result = settle(module) if unwanted is None else stop(module, unwanted)
     except (Refused, OSError, ValueError) as error:
-        module.fail_json(msg=f"{module.params['name']}: {error}")
+        module.fail_json(msg=f"{module.params['name'] or 'units to stop'}: {error}")
     module.exit_json(**result)
 
 

@@ -48,12 +48,9 @@ class Host:
 
     def run(self, *, check_mode: bool = False, **arguments: Any) -> dict[str, Any]:
         """Run the module as Ansible does; what it tells."""
-        given = {
-            "name": "example.service",
-            "_ansible_check_mode": check_mode,
-            "_ansible_remote_tmp": "/tmp",  # noqa: S108
-            **arguments,
-        }
+        given = {"_ansible_check_mode": check_mode, "_ansible_remote_tmp": "/tmp", **arguments}  # noqa: S108
+        if "stopped" not in given:
+            given["name"] = "example.service"
         done = subprocess.run(
             [sys.executable, MODULE], input=json.dumps({"ANSIBLE_MODULE_ARGS": given}), capture_output=True, text=True,
             env={**os.environ, "PATH": f"{self.top / 'bin'}:{os.environ['PATH']}", "STRANDLINE_TEST": str(self.top)},
@@ -137,3 +134,19 @@ def test_what_does_not_start_is_an_error(host: Host) -> None:
     (host.top / "broken").touch()
     found = host.run()
     assert (found["failed"], "example.service: " in found["msg"], "it does not start" in found["msg"]) == (True,) * 3
+
+
+def test_what_is_not_wanted_is_stopped_where_it_is(host: Host) -> None:
+    """A host that never had it, or has it stopped already, is left alone."""
+    (host.top / "unit").write_text(
+        "Id=a.socket\nLoadState=loaded\nActiveState=active\nUnitFileState=enabled\n\n"
+        "Id=b.service\nLoadState=loaded\nActiveState=inactive\nUnitFileState=disabled\n\n"
+        "Id=c.service\nLoadState=not-found\nActiveState=inactive\nUnitFileState=\n\n"
+        "Id=d.service\nLoadState=loaded\nActiveState=failed\nUnitFileState=enabled\n"
+    )
+    units = ["a.socket", "b.service", "c.service", "d.service"]
+    assert host.run(stopped=units, check_mode=True)["units"] == ["a.socket", "d.service"]
+    assert host.told() == []
+    assert host.run(stopped=units)["action"] == "stopped"
+    assert host.told() == ["disable --now a.socket d.service"]
+    assert host.run(stopped=[])["changed"] is False
