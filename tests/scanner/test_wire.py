@@ -250,7 +250,8 @@ def test_telnet_is_read_as_the_listener_reads_it(sent: bytes) -> None:
 @pytest.mark.parametrize(
     "raw",
     [b"", b"\x23", bytes([0x23]) + bytes(47), b"\xe3\x00\x04\xfa" + bytes(64), b"\x17\x00\x03\x2a",
-     b"\x16\x02" + bytes(10), b"\x16", b"\x16\x82", b"\x97\x00\x03\x2a", b"\x24" + bytes(47), b"\r\n\r\n", b"GET / HTTP/1.0\r\n", bytes(300)],
+     b"\x16\x02" + bytes(10), b"\x16", b"\x16\x82", b"\x97\x00\x03\x2a", b"\x24" + bytes(47),
+     b"\r\n\r\n", b"GET / HTTP/1.0\r\n", bytes(300)],
 )  # fmt: skip
 def test_ntp_is_read_as_the_listener_reads_it(raw: bytes) -> None:
     assert wire.ntp(raw) == as_row(event_of(raw))
