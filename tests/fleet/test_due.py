@@ -163,7 +163,7 @@ def test_the_verb_fails_when_something_is_due_writes_the_calendar_and_tells(inve
 
     code, said = play(inventory, due_mail=True, due_ics=str(ics), due_days=190)
     assert code == 2, said
-    assert "1 due" in said
+    assert "1 item is due" in said
     assert "in 20 days: its certificate ends: ./strandline rotate_certificates -i INVENTORY ams1" in said
     assert told.read_text().count("\n") == 1
     assert "its certificate ends" in told.read_text()
