@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from servers import COLLECTOR, INVENTORY, ROOT, SENSOR2, sql
 
 NEW = "198.51.100.77"
 THIRD = "198.51.100.78"
+FOURTH = "198.51.100.79"
 # As deep in the tree as the original: its paths are relative.
 COPY = ROOT / "build" / "molecule" / "fleet-renumbered"
 NUMBER = "SELECT id FROM strandline.sensor WHERE name = 'fleet-sensor2'"
@@ -129,3 +132,59 @@ def test_add_writes_the_same_by_the_command_and_by_ansible_alone(inventory: Path
     assert code == 0, said
     assert file.read_text() == by_command
     file.write_text(before)
+
+
+def test_an_address_more_and_one_less(inventory: Path) -> None:
+    """Refused while the host does not have it; then known everywhere, and forgotten everywhere."""
+    file = inventory / "providers" / "alder.yml"
+    before = file.read_text()
+    add = ["address", "--yes", "-i", str(inventory), "add", SENSOR2.name, FOURTH]
+    code, said = servers.strandline(*add)
+    assert code != 0, said[-4000:]
+    assert f"does not have {FOURTH} yet" in " ".join(said.split())
+    assert file.read_text() == before
+    device = SENSOR2.inside("ip", "-o", "-4", "address", "show", "to", f"{THIRD}/32").split()[1]
+    SENSOR2.inside("ip", "address", "add", f"{FOURTH}/32", "dev", device)
+    code, said = servers.strandline(*add)
+    assert code == 0, said[-4000:]
+    assert events(sql(NUMBER), FOURTH) >= 6
+    assert FOURTH in collector("nft", "list", "table", "inet", "strandline")
+    remove = ["address", "--yes", "-i", str(inventory), "remove", SENSOR2.name]
+    code, said = servers.strandline(*remove, THIRD)
+    assert code != 0, said[-4000:]
+    assert f"still sends its events from {THIRD}" in " ".join(said.split())
+    code, said = servers.strandline(*remove, FOURTH)
+    assert code == 0, said[-4000:]
+    assert FOURTH not in collector("nft", "list", "table", "inet", "strandline")
+    assert file.read_text() == before
+
+
+def install_anew(inventory: Path) -> None:
+    """What the provider does: Debian anew, with another host key and the root password that he mailed."""
+    create = ["ansible-playbook", f"--inventory={inventory}", "molecule/shared/create.yml"]
+    image = {"STRANDLINE_VPS_IMAGE_TAG": os.environ["STRANDLINE_VPS_IMAGE_TAG"]}
+    subprocess.run(["podman", "rm", "--force", "--volumes", "--time=1", SENSOR2.name], check=True, capture_output=True)
+    process = servers.start_program([*create, f"--limit=localhost,{SENSOR2.name}"], **image)
+    said, _ = process.communicate()
+    assert process.returncode == 0, said[-3000:]
+    password = f"root:{servers.PASSWORD_FILE.read_text().strip()}"
+    subprocess.run(["podman", "exec", "-i", SENSOR2.name, "chpasswd"], input=password, text=True, check=True)
+
+
+def test_a_reinstalled_server_is_onboarded_again(inventory: Path) -> None:
+    """It is the same sensor as before."""
+    number = sql(NUMBER)
+    again = ["reinstall", "-i", str(inventory), f"--password-file={servers.PASSWORD_FILE}", SENSOR2.name]
+    known = (inventory / "known_hosts").read_text()
+    code, said = servers.strandline(*again, "--plan")
+    assert code == 0, said[-4000:]
+    assert "shows the key that is known" in " ".join(said.split())
+    install_anew(inventory)
+    code, said = servers.strandline(*again, "--plan")
+    assert code == 0, said[-4000:]
+    assert "now SHA256:" in said
+    assert (inventory / "known_hosts").read_text() == known
+    code, said = servers.strandline(*again, "--yes")
+    assert code == 0, said[-4000:]
+    assert "All 6 marked events were found in the database." in said
+    assert sql(NUMBER) == number
