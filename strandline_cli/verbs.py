@@ -308,7 +308,7 @@ VERBS: tuple[Verb, ...] = (
             Option(
                 "--ahead",
                 "renewed_ahead",
-                "What is due within so many days was paid, too.",
+                "What is due within this number of days was paid, too.",
                 click.IntRange(0, 400),
                 metavar="DAYS",
             ),

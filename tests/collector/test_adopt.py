@@ -105,7 +105,7 @@ def test_what_a_stranger_writes_never_becomes_the_source_or_the_time() -> None:
         found = reader.read(syslog("iso", NOW, "h", "sshd", text))
         assert (found.saddr, found.sport, found.moment) == ("198.18.0.1", 9, NOW)
     # Another program's message may begin with what a stranger chose.
-    with pytest.raises(Skip, match="none of DataPlane"):
+    with pytest.raises(Skip, match="not one of DataPlane"):
         reader.read(syslog("iso", NOW, "h", "app", password))
 
 
@@ -571,7 +571,7 @@ def test_what_is_left_out_is_counted_by_reason_and_the_rest_is_stored(world: Wor
         "time: outside the days": [syslog("iso", too_old, SENSORS["ams1"], "sshd", password)] * 2,
         "not a line of syslog": [b"\x1b]0;owned\x07 \xff"] * 5,
         "an empty line": [b"", b"  "],
-        "a program that is none": [syslog("old", NOW, SENSORS["ams1"], "CRON", b"(root) CMD (x)")],
+        "not one of DataPlane": [syslog("old", NOW, SENSORS["ams1"], "CRON", b"(root) CMD (x)")],
         "sensor: the line is from an address that no sensor": [syslog("iso", NOW, "192.0.2.99", "sshd", password)],
         "dport: 0 is no port": [syslog("iso", NOW, SENSORS["ams1"], "fvncd", to_zero)],
         "the file ends inside": [syslog("iso", NOW, SENSORS["ams1"], "sshd", password[:-20])],

@@ -207,8 +207,8 @@ def _check_ports(listeners: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def listeners(catalogue: Mapping[str, Any], names: Iterable[str] | None = None) -> list[dict[str, Any]]:
-    """Name, service and ports of the listeners: those named, or all that are not optional. What has no port is none:
-    the sensor itself.
+    """Name, service and ports of the listeners: those named, or all that are not optional. The sensor itself, which
+    has no port, is left out.
 
     Raises CatalogueError for a name that is no listener's.
     """

@@ -76,7 +76,7 @@ class Reader:
             if program.startswith(prefix):
                 found = reader(text)
                 return found._replace(moment=moment, host=host.decode("ascii", "replace"))
-        raise Skip("a program that is none of DataPlane.org's daemons")
+        raise Skip("not one of DataPlane.org's daemons")
 
     def _header(self, line: bytes) -> tuple[datetime, bytes, bytes, bytes]:
         """Return time, host, program and message."""
@@ -98,7 +98,7 @@ class Reader:
             raise Skip("time: not a date") from None
 
     def _guess(self, month: int, day: int, hour: int, minute: int, second: int) -> datetime:
-        """Give a year to a time; raise ValueError when it is none."""
+        """Give a year to a time; raise ValueError for any other text."""
         last = self._newest.astimezone(self._zone).year
         for year in range(last, last - 9, -1):
             if (month, day) == (2, 29) and (year % 4 or (year % 100 == 0 and year % 400)):
@@ -202,7 +202,7 @@ def _dns_numbers(given: dict[str, str]) -> dict[str, str]:
             raise Skip(f"fdnsd: {name} is no number")
     given["opcode"] = OPCODES.get(given["opcode"].upper(), given["opcode"])
     if not re.fullmatch("[0-9]{1,2}", given["opcode"]):
-        raise Skip("fdnsd: opcode is none")
+        raise Skip("fdnsd: its opcode is no number")
     return given
 
 

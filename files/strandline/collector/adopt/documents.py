@@ -57,7 +57,7 @@ def _time(text: str) -> datetime:
 def _bytes(values: Mapping[str, str]) -> tuple[dict[str, bytes], list[str]]:
     """Return values as bytes, and the names of those that may have been other bytes.
 
-    Both programs decode UTF-8, and write what is none as an escape or as U+FFFD.
+    Both programs decode UTF-8, and write other bytes as an escape or as U+FFFD.
     """
     unsure = [name for name, value in values.items() if "\ufffd" in value or re.search(r"\\x[0-9a-f]{2}", value)]
     return {name: value.encode("utf-8", "surrogatepass") for name, value in values.items()}, unsure
@@ -152,7 +152,7 @@ def _canary_vnc(data: Mapping[str, Any]) -> tuple[Event, list[str]]:
     for name, key in (("challenge", "VNC Server Challenge"), ("response", "VNC Client Response")):
         trusted[name] = _text(data, key).lower()
         if not _challenge(trusted[name]):
-            raise Skip(f"OpenCanary: its {key} is none")
+            raise Skip(f"OpenCanary: its {key} can't be read")
     return Event("vnc.auth", trusted, {}), ["version"]
 
 

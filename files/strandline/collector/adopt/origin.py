@@ -18,7 +18,7 @@ class Unknown(Exception):
 
 
 def plain(text: str) -> str:
-    """Return an address as listeners write it; raise Unknown when it is none."""
+    """Return an address as listeners write it; raise Unknown for any other text."""
     try:
         return shown(address(text))
     except (OSError, ValueError):
