@@ -119,7 +119,11 @@ def test_addresses_come_behind_those_that_are_there_and_go_with_their_keys(inven
 @pytest.mark.parametrize(
     ("name", "gone", "message"),
     [
-        ("ams1", ["198.51.100.11", "198.51.100.12"], r"alder\.yml: addresses: all of them would go.*retire ams1"),
+        (
+            "ams1",
+            ["198.51.100.11", "198.51.100.12"],
+            r"alder\.yml: addresses: all of them would go.*retire -i INVENTORY ams1",
+        ),
         ("ams1", ["198.51.100.75"], "198.51.100.75 is no address of ams1 but another host's"),
         ("ams9", ["198.51.100.75"], "ams9 is no host in"),
         ("ams1", ["198.51.100"], "is no IP address"),

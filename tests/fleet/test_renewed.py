@@ -83,9 +83,9 @@ def test_an_active_lease_goes_on_by_itself_and_a_cancelled_one_ends(directory: P
     said = [str(problem) for problem in fleet.problems]
     assert len(said) == 2
     assert "alder.yml:21: host ams2: lease.renews: 2026-11-20 is past" in said[0]
-    assert "./strandline renewed ams2" in said[0]
+    assert "./strandline renewed -i INVENTORY ams2" in said[0]
     assert "alder.yml:28: host ams3: lease.renews: the lease was cancelled and ended on 2026-11-24" in said[1]
-    assert "./strandline retire ams3" in said[1]
+    assert "./strandline retire -i INVENTORY ams3" in said[1]
 
 
 def test_a_cancelled_lease_counts_until_its_last_day(directory: Path) -> None:
@@ -109,8 +109,8 @@ def test_what_ended_costs_and_covers_nothing_and_is_to_be_retired(directory: Pat
     assert [row["host"] for row in report["renewals"]["lapsed"]] == ["ams2"]
     assert "ams3" not in [row["host"] for row in report["give_up_first"]]
     todo = {row["host"]: (row["what"], row["command"]) for row in report["actions"]}
-    assert todo["ams3"] == ("the cancelled lease has ended: retire", "./strandline retire ams3")
-    assert todo["ams2"][1] == "./strandline renewed ams2"
+    assert todo["ams3"] == ("the cancelled lease has ended: retire", "./strandline retire -i INVENTORY ams3")
+    assert todo["ams2"][1] == "./strandline renewed -i INVENTORY ams2"
     assert todo["ams1"] == ("renews for 2.50 USD a month", "")
 
 
