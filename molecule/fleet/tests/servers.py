@@ -167,8 +167,9 @@ def plan(verb: str, server: Server) -> tuple[int, str]:
 
 
 def inventory_files() -> dict[str, str]:
-    """What each file of the inventory holds, by path."""
-    return {str(path): path.read_bytes().hex() for path in sorted(INVENTORY.rglob("*")) if path.is_file()}
+    """What each file of the inventory holds, by path, but for the host keys: ssh remembers whom it has met."""
+    files = (path for path in sorted(INVENTORY.rglob("*")) if path.is_file() and path.name != "known_hosts")
+    return {str(path): path.read_bytes().hex() for path in files}
 
 
 def onboard(servers: Sequence[Server], *extra: str) -> list[str]:
