@@ -69,6 +69,37 @@ def test_a_name_that_fits_nothing_ends_the_run_before_anything_is_done(
     assert expected in said
 
 
+DELEGATES = """
+- ansible.builtin.import_playbook: {root}/playbooks/check_inventory.yml
+  vars: {{inventory_verb: canary, inventory_among: [sensors]}}
+- name: Ask the collector for a sensor
+  hosts: ams1
+  gather_facts: false
+  tasks:
+    - name: Look
+      ansible.builtin.command: {{argv: [id]}}
+      delegate_to: collector1
+"""
+
+
+def test_a_host_that_another_one_delegates_to_is_known_by_its_own_name(inventory: Path, tmp_path: Path) -> None:
+    """Also when --limit leaves it out: its host key is looked for under the name that known_hosts has."""
+    ssh, told, playbook = tmp_path / "ssh", tmp_path / "told", tmp_path / "playbook.yml"
+    ssh.write_text(f'#!/bin/sh\necho "$*" >> {told}\nexit 255\n')
+    ssh.chmod(0o755)
+    playbook.write_text(DELEGATES.format(root=ROOT))
+    subprocess.run(
+        [
+            *("ansible-playbook", f"--inventory={inventory}", str(playbook), "--limit=ams1"),
+            *(f"-eansible_ssh_executable={ssh}", f"-efleet_dir={inventory}"),
+        ],
+        cwd=ROOT, env={**os.environ, "ANSIBLE_SSH_RETRIES": "0"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    said = told.read_text()
+    assert "-o HostKeyAlias=collector1 " in said
+    assert "HostKeyAlias=ams1" not in said
+
+
 def test_a_mistake_in_a_providers_file_is_said_with_file_line_host_field_and_remedy(inventory: Path) -> None:
     file = inventory / "providers" / "alder.yml"
     file.write_text(file.read_text().replace("country: NL", "country: XX"))

@@ -134,6 +134,7 @@ def test_add_writes_the_same_by_the_command_and_by_ansible_alone(inventory: Path
     file.write_text(before)
 
 
+@pytest.mark.long
 def test_an_address_more_and_one_less(inventory: Path) -> None:
     """Refused while the host does not have it; then known everywhere, and forgotten everywhere."""
     file = inventory / "providers" / "alder.yml"
@@ -171,6 +172,7 @@ def install_anew(inventory: Path) -> None:
     subprocess.run(["podman", "exec", "-i", SENSOR2.name, "chpasswd"], input=password, text=True, check=True)
 
 
+@pytest.mark.long
 def test_a_reinstalled_server_is_onboarded_again(inventory: Path) -> None:
     """It is the same sensor as before."""
     number = sql(NUMBER)
