@@ -54,7 +54,10 @@ def test_all_is_well(tmp_path: Path, by: Callable[[Path, list[str]], tuple[int, 
         assert abs(host["checks"]["clock"]["offset_seconds"]) < 0.05, host
 
 
-@pytest.mark.parametrize("verb", servers.PLANS)
+# Onboarding plans the whole of site once more.
+@pytest.mark.parametrize(
+    "verb", [pytest.param(verb, marks=pytest.mark.long if verb == "onboard" else ()) for verb in servers.PLANS]
+)
 def test_a_plan_for_a_sensor_changes_nothing(verb: str) -> None:
     code, said = servers.plan(verb, SENSOR1)
     assert code == 0, said[-4000:]
