@@ -163,9 +163,11 @@ def test_an_address_more_and_one_less(inventory: Path) -> None:
 def install_anew(inventory: Path) -> None:
     """What the provider does: Debian anew, with another host key and the root password that he mailed."""
     create = ["ansible-playbook", f"--inventory={inventory}", "molecule/shared/create.yml"]
-    image = {"STRANDLINE_VPS_IMAGE_TAG": os.environ["STRANDLINE_VPS_IMAGE_TAG"]}
     subprocess.run(["podman", "rm", "--force", "--volumes", "--time=1", SENSOR2.name], check=True, capture_output=True)
-    process = servers.start_program([*create, f"--limit=localhost,{SENSOR2.name}"], **image)
+    process = servers.start_program(
+        [*create, f"--limit=localhost,{SENSOR2.name}"],
+        STRANDLINE_VPS_IMAGE_TAG=os.environ["STRANDLINE_VPS_IMAGE_TAG"],
+    )
     said, _ = process.communicate()
     assert process.returncode == 0, said[-3000:]
     password = f"root:{servers.PASSWORD_FILE.read_text().strip()}"
