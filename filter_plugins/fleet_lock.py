@@ -31,7 +31,7 @@ EXAMPLES = r"""
 """
 RETURN = r"""
 _value:
-  description: What the run is called, whose it is and since when; empty when there is none.
+  description: What the run is called, whose it is and since when; empty when no run holds the lock.
   type: str
 """
 

@@ -193,7 +193,7 @@ options:
     type: str
     default: ""
   ahead:
-    description: For V(renewed) that payments which are due within so many days have been made, too.
+    description: For V(renewed), also count payments due within this number of days as made.
     type: int
     default: 0
   reason:

@@ -32,7 +32,7 @@ class Terms:
     renews: dt.date | None = None
     """The day of the next payment, where it does not follow from the period."""
     ahead: int = 0
-    """Payments that are due within so many days have been made, too."""
+    """Number of days ahead: payments due by then count as made, too."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from strandline_fleet.inventory.trees import Trees
 
 
 def group_of(name: str) -> str:
-    """A provider's group by its short name. Raises Refusal for what is none."""
+    """A provider's group by its short name. Raises Refusal for any other name."""
     group = name if name.startswith("provider_") else f"provider_{name}"
     if not PROVIDER_GROUP.fullmatch(group):
         raise Refusal(f"{name!r} is no provider's short name. Use a-z, 0-9 and _, as its file is called: alder.")

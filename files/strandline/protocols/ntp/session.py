@@ -119,7 +119,7 @@ def event_of(data: bytes) -> Event:
         reason = "short"
     elif mode not in LEAST:
         reason = "mode"
-    elif not version:  # there is none: a text, for example
+    elif not version:  # not NTP: text, for example
         reason = "version"
     elif (mode == CONTROL and data[1] & 0x80) or (mode == PRIVATE and data[0] & 0x80):
         reason = "response"

@@ -44,9 +44,9 @@ class SettingError(ValueError):
 class Step:
     """What a session wants: bytes to send, events to log, whether the client made progress, whether this is the end.
 
-    `more`: what came holds more than one turn's share, go on with `feed(b"")` before reading on. `wake`: go on with
-    `feed(b"")` after so many seconds, whatever comes until then; a later wish takes the place of an earlier one. One of
-    a few values: each has a queue of its own.
+    `more`: what came holds more than one turn's share, go on with `feed(b"")` before reading on. `wake`: call
+    `feed(b"")` after this number of seconds, even if data arrives first; a later `wake` replaces an earlier one. Use
+    few different values: each has a queue of its own.
     """
 
     __slots__ = ("close", "events", "more", "progress", "send", "wake")
