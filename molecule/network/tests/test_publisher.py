@@ -41,10 +41,10 @@ def texts(publisher: Machine, record: list[dict[str, Any]]) -> dict[str, str]:
     return {name.removesuffix(".txt"): publisher.check("cat", f"{NEWEST}/{name}") for name in names}
 
 
-def fetch(
+def ask_once(
     machine: Machine, path: str, headers: dict[str, str] | None = None, method: str = "GET"
 ) -> tuple[http.client.HTTPResponse, bytes]:
-    """Ask the site as any reader would; the body is in the second part."""
+    """Make one request; the body is in the second part."""
     connection = http.client.HTTPConnection(machine.addresses[0], 80, timeout=10)
     connection.request(method, path, headers=headers or {})
     response = connection.getresponse()
@@ -53,14 +53,22 @@ def fetch(
     return response, body
 
 
-def fetch_in_time(machine: Machine, path: str) -> bytes:
-    """Fetch a file as a reader does who is told that he asks too often."""
+def fetch(
+    machine: Machine, path: str, headers: dict[str, str] | None = None, method: str = "GET"
+) -> tuple[http.client.HTTPResponse, bytes]:
+    """Ask the site as a patient reader does, who comes back when he is told that he asks too often."""
     while True:
-        response, body = fetch(machine, path)
+        response, body = ask_once(machine, path, headers, method)
         if response.status != 429:
-            assert response.status == 200, path
-            return body
-        time.sleep(1)
+            return response, body
+        time.sleep(int(response.headers["Retry-After"]))
+
+
+def fetch_file(machine: Machine, path: str) -> bytes:
+    """Fetch a file that must be there."""
+    response, body = fetch(machine, path)
+    assert response.status == 200, path
+    return body
 
 
 def addresses(text: str) -> list[str]:
@@ -143,14 +151,14 @@ def test_the_list_leads_to_every_file_and_its_checksums(publisher: Machine, feed
         assert feed["addresses"] > 0
         assert feed["events"] >= feed["addresses"]
         for file in feed["files"]:
-            content = fetch_in_time(publisher, file["url"])
+            content = fetch_file(publisher, file["url"])
             assert (len(content), hashlib.sha256(content).hexdigest()) == (file["bytes"], file["sha256"])
             if not file["name"].endswith((".txt", ".ndjson")):
                 continue
             for path in (f"/{file['name']}", f"/signals/{file['name']}"):
-                assert fetch_in_time(publisher, path) == content
+                assert fetch_file(publisher, path) == content
             for algorithm in ("sha256", "md5"):
-                line = fetch_in_time(publisher, f"/{file['name']}.{algorithm}")
+                line = fetch_file(publisher, f"/{file['name']}.{algorithm}")
                 digest = hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()
                 assert line.decode() == f"{digest}  {file['name']}\n"
 
@@ -202,13 +210,13 @@ def test_caching_ends_when_the_next_generation_comes(publisher: Machine) -> None
 def test_who_asks_too_much_is_told_when_to_come_back(publisher: Machine) -> None:
     """429 with Retry-After."""
     for _ in range(2000):
-        response, _ = fetch(publisher, "/robots.txt")
+        response, _ = ask_once(publisher, "/robots.txt")
         if response.status == 429:
             break
     assert response.status == 429
     assert 1 <= int(response.headers["Retry-After"]) <= 60
     time.sleep(int(response.headers["Retry-After"]))
-    assert fetch(publisher, "/robots.txt")[0].status == 200
+    assert ask_once(publisher, "/robots.txt")[0].status == 200
 
 
 # http.client from an address that only the route of a whole prefix to lo makes ours: IPV6_FREEBIND.
