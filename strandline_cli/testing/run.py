@@ -20,6 +20,7 @@ from strandline_cli.testing.junit import Counts
 from strandline_cli.testing.lint import Linter
 
 UNITS = scenarios.REPORTS / "units.xml"
+PLAYBOOKS = scenarios.REPORTS / "playbooks.xml"
 FAST, NORMAL, LONG = "fast", "normal", "long"
 JOBS = 2 if (os.cpu_count() or 1) > 1 else 1  # scenarios at a time: each waits half of its time
 
@@ -57,21 +58,20 @@ def check(step: Step, linter: Linter) -> None:
     step.check(not any(codes), "found something to correct")
 
 
-def units(step: Step, tier: str) -> None:
-    """Run the unit tests."""
-    UNITS.parent.mkdir(parents=True, exist_ok=True)
-    UNITS.unlink(missing_ok=True)
-    chosen = [] if tier == LONG else ["-m", "not long"]
+def units(step: Step, report: Path, marked: str) -> None:
+    """Run the tests of tests/ that carry these marks, those that need images aside."""
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.unlink(missing_ok=True)
     step.run(
         [
-            *(sys.executable, "-m", "pytest", "tests", "-q", *chosen),
+            *(sys.executable, "-m", "pytest", "tests", "-q", "-m", marked),
             *(f"--ignore={tests}" for tests in browser.TESTS),
             # Files of tests side by side: many of them wait for what they have started.
             *(f"--numprocesses={os.cpu_count() or 1}", "--dist=loadfile"),
-            *(f"--junitxml={UNITS}", "-o", "junit_family=xunit2"),
+            *(f"--junitxml={report}", "-o", "junit_family=xunit2"),
         ]
     )
-    counts = junit.read(UNITS)
+    counts = junit.read(report)
     step.say(f"{counts.passed} passed." if counts else "")
 
 
@@ -91,13 +91,27 @@ def code(account: Account, tier: str) -> None:
     with lint.early(lint.ansible()) as ansible:
         for linter in lint.linters():
             account.phase(linter.name, linter.what, partial(check, linter=linter))
-        account.phase("units", "Run the unit tests", partial(units, tier=tier), UNITS)
+        marked = "not playbook" if tier == LONG else "not playbook and not long"
+        account.phase("units", "Run the unit tests", partial(units, report=UNITS, marked=marked), UNITS)
         account.phase("patterndb", "Test the patterndb rules with pdbtool", patterndb.run)
         account.phase(ansible.linter.name, ansible.linter.what, ansible.end)
 
 
-def in_containers(account: Account, chosen: Sequence[str], tier: str, jobs: int) -> None:
-    """Run scenarios, some at a time. The first one begins alone: what it has to build, the others find in the cache."""
+def beside(account: Account, tier: str) -> None:
+    """Run what takes long and needs no scenario: playbooks on this machine, the pages, the publisher's site."""
+    marked = "playbook" if tier == LONG else "playbook and not long"
+    body = partial(units, report=PLAYBOOKS, marked=marked)
+    account.phase("playbooks", "Run playbooks on an inventory of the tests", body, PLAYBOOKS)
+    account.phase("browser", "Look at the pages in Chromium and at the site", browser.run, browser.REPORT)
+
+
+def in_containers(
+    account: Account, chosen: Sequence[str], tier: str, jobs: int, meanwhile: Callable[[], None] | None = None
+) -> None:
+    """Run scenarios, some at a time. The first begins beside no other: what it builds, the others find in the cache.
+
+    What is to be done `meanwhile` has the second one's place for as long as it takes.
+    """
     built = threading.Event()
 
     def one(name: str) -> None:
@@ -106,12 +120,16 @@ def in_containers(account: Account, chosen: Sequence[str], tier: str, jobs: int)
         account.phase(name, what, body, scenarios.report(name))
 
     first, *others = scenarios.in_order(chosen)
-    if not others or jobs == 1:
+    if jobs == 1 or not (others or meanwhile):
+        if meanwhile:
+            meanwhile()
         for name in (first, *others):
             one(name)
         return
     with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="scenario") as pool:
         running = [pool.submit(one, first)]
+        if meanwhile:
+            running.append(pool.submit(meanwhile))
         try:
             while not built.wait(0.2):
                 pass
@@ -135,10 +153,8 @@ def run(tier: str, only: tuple[str, ...], jobs: int = JOBS) -> int:
     prepare(progress, scanner=bool(chosen))
     if not only:
         code(account, tier)
-    if tier != FAST and not only:
-        account.phase("browser", "Look at the pages in Chromium and at the site", browser.run, browser.REPORT)
     if chosen:
-        in_containers(account, chosen, tier, jobs)
+        in_containers(account, chosen, tier, jobs, None if only else partial(beside, account, tier))
     for failure in account.failed:
         print(f"FAILED {failure}")
     if account.failed:

@@ -178,6 +178,24 @@ def test_one_scenario_at_a_time(progress: Maker, stage: Stage) -> None:
     assert stage.told == [f"{name} {what}" for name in ("fleet", "rotation") for what in ("begins", "built", "ends")]
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_needs_no_scenario_runs_beside_the_first_one(progress: Maker, stage: Stage, jobs: int) -> None:
+    """Its failure is counted, and everything else runs."""
+    account = Account(progress())
+
+    def fails(step: Step) -> None:
+        stage.told.append("meanwhile")
+        step.check(False, "it didn't hold")
+
+    def meanwhile() -> None:
+        account.phase("meanwhile", "Fail", fails)
+
+    in_containers(account, ["fleet", "rotation"], "normal", jobs, meanwhile)
+    scenes = [f"{name} {what}" for name in ("fleet", "rotation") for what in ("begins", "built", "ends")]
+    assert sorted(stage.told) == sorted(["meanwhile", *scenes])
+    assert (account.failed, account.total) == (["meanwhile"], Counts(failed=1))
+
+
 def test_whoever_interrupts_two_scenarios_ends_both(progress: Maker, stage: Stage) -> None:
     account = Account(progress())
     began = time.monotonic()

@@ -11,6 +11,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.playbook
+
 ROOT = Path(__file__).resolve().parents[2]
 CLOSED = "127.83.17.3"  # an address of this machine on which nothing listens
 INVENTORY = f"""

@@ -15,6 +15,8 @@ import pytest
 from local_fleet import LocalFleet
 from strandline_fleet import lock
 
+pytestmark = pytest.mark.playbook
+
 HERE = "192.0.2.200"
 LEFT = "The sightings that the canary caused could not be removed (gone): feeds may name this machine."
 

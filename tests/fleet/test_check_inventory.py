@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.playbook
+
 ROOT = Path(__file__).resolve().parents[2]
 CHANGES = """
 - ansible.builtin.import_playbook: {root}/playbooks/check_inventory.yml
