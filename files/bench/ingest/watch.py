@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psycopg2
 
-EVERY = 0.1  # seconds between two looks
+EVERY = 0.05  # seconds between two looks
 TICKS = os.sysconf("SC_CLK_TCK")
 PROC = Path("/proc")
 SIDES = {
