@@ -214,7 +214,7 @@ def show(result: dict[str, Any]) -> None:
     "--messages",
     "count",
     type=click.IntRange(1_000, 10_000_000),
-    default=50_000,
+    default=100_000,
     show_default=True,
     help="In each round that alternates.",
 )
@@ -240,7 +240,7 @@ def show(result: dict[str, Any]) -> None:
 def ingest(count: int, large: int, rounds: int, sources: int, against: str | None, keep: bool) -> None:
     """Send the same messages over TLS to the article's sql() and to our collector, and count committed rows.
 
-    Takes about five minutes on two cores. Whatever else the machine does meanwhile is in the figures: trust the CPU a
+    Takes about six minutes on two cores. Whatever else the machine does meanwhile is in the figures: trust the CPU a
     row more than the rows a second.
     """
     if large < count:

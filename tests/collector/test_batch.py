@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import random
 import socket
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -182,6 +184,28 @@ SIP = {"feeds": {
     "pw": {"event": "ssh.password", **SAID},
 }}  # fmt: skip
 MOMENT = datetime(2026, 11, 25, 2, 12, tzinfo=UTC)
+
+
+def test_nothing_of_a_batch_stays_behind() -> None:
+    """A sensor that starts again begins a run, and no event of its last one may ever come: its counts must not stay."""
+    builder = Stub().builder()
+    sources = [f"198.18.{number // 200}.{number % 200}" for number in range(2000)]
+
+    def kept(run: int) -> int:
+        lines = [text(n, run=f"r{run}", saddr=source) for n, source in enumerate(sources, 1)]
+        batch = Batch()
+        builder.add(batch, chunk(*lines))
+        assert batch.sighted == len(sources)
+        del batch, lines
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        first, *_, last = (kept(run) for run in range(10))
+    finally:
+        tracemalloc.stop()
+    assert last - first < 2 * 300 * len(sources)  # each of nine more batches counted as much
 
 
 def built(lines: list[bytes], one_by_one: bool = False) -> tuple[list[dict[str, Any]], Batch, Stub]:

@@ -13,12 +13,14 @@ import json
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg2
 
-EVERY = 0.1  # seconds between two looks
+EVERY = 0.05  # seconds between two looks
 TICKS = os.sysconf("SC_CLK_TCK")
+PROC = Path("/proc")
 SIDES = {
     # A count of all rows costs what the rows cost: look less often while they are many.
     "article": (
@@ -36,44 +38,60 @@ SIDES = {
 }
 
 
-def kind(command: str, arguments: str) -> str | None:
-    """What a process belongs to."""
-    if command == "syslog-ng":
-        return "syslog-ng"
-    if command.startswith("postgres"):
-        return "postgres"
-    return "loader" if "strandline.collector.loader" in arguments else None
+# A process counts for its unit, which keeps its name when the program moves from one package to another.
+UNITS = {"syslog-ng.service": "syslog-ng", "postgresql": "postgres", "strandline-loader.service": "loader"}
+KINDS = {"article": ("syslog-ng", "postgres"), "strandline": ("syslog-ng", "postgres", "loader")}
 
 
-def usage() -> dict[str, float]:
-    """CPU seconds so far by kind of process, those included that have ended and were waited for."""
-    found = {"syslog-ng": 0.0, "postgres": 0.0, "loader": 0.0}
-    for entry in Path("/proc").iterdir():
+def processes(proc: Path) -> Iterator[tuple[str, Path]]:
+    """Every process of a unit that is measured: what it counts as, and its directory below /proc."""
+    for entry in proc.iterdir():
         if not entry.name.isdigit():
             continue
         try:
-            head, _, fields = (entry / "stat").read_text().rpartition(")")
-            arguments = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            groups = (entry / "cgroup").read_text().splitlines()
+        except OSError:
+            continue  # it ended meanwhile
+        for group in groups:
+            _, controllers, path = group.split(":", 2)
+            # With version 1 systemd has a hierarchy of its own; with version 2 there is only one.
+            unit = path.rpartition("/")[2].partition("@")[0]  # of a template, such as PostgreSQL's: its name alone
+            if controllers in ("", "name=systemd") and (which := UNITS.get(unit)) is not None:
+                yield which, entry
+                break
+
+
+def usage(proc: Path = PROC) -> dict[str, float]:
+    """CPU seconds so far by kind of process, those included that have ended and were waited for."""
+    found = dict.fromkeys(UNITS.values(), 0.0)
+    for which, entry in processes(proc):
+        try:
+            _, _, fields = (entry / "stat").read_text().rpartition(")")
         except OSError:
             continue
-        which = kind(head.partition("(")[2], arguments)
-        if which:
-            times = fields.split()[11:15]  # utime, stime, cutime, cstime: proc(5)
-            found[which] += sum(map(int, times)) / TICKS
+        times = fields.split()[11:15]  # utime, stime, cutime, cstime: proc(5)
+        found[which] += sum(map(int, times)) / TICKS
     return found
 
 
-def peak() -> int:
+def peak(proc: Path = PROC) -> int:
     """The loader's peak memory in KiB; 0 without one."""
-    for entry in Path("/proc").iterdir():
+    most = 0
+    for which, entry in processes(proc):
         try:
-            if entry.name.isdigit() and b"strandline.collector.loader" in (entry / "cmdline").read_bytes():
-                for line in (entry / "status").read_text().splitlines():
-                    if line.startswith("VmHWM:"):
-                        return int(line.split()[1])
+            status = (entry / "status").read_text()
         except OSError:
             continue
-    return 0
+        if which == "loader":
+            sizes = [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")]
+            most = max(most, *sizes, 0)
+    return most
+
+
+def absent(side: str, proc: Path = PROC) -> list[str]:
+    """The kinds of process that a side should have and has not: their CPU would count as nothing."""
+    running = {which for which, _ in processes(proc)}
+    return [which for which in KINDS[side] if which not in running]
 
 
 def main() -> None:
@@ -96,9 +114,12 @@ def main() -> None:
         after = usage()
         cursor.execute(verdict, (run,))
         stored, distinct = cursor.fetchone() or (0, 0)
+    if lacking := absent(side):
+        sys.exit(f"no process of {', '.join(lacking)} is running here: what it cost is not known")
     cpu = {name: round(after[name] - before[name], 2) for name in after}
     found = {"rows": stored, "distinct": distinct, "last": changed, "cpu": cpu, "loader_peak_kib": peak()}
     print(json.dumps(found), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -46,7 +46,7 @@ FindDay = Callable[[str], bool]  # YYYY-MM-DD -> can events of that day be store
 
 # A transaction of a backlog spans several chunks, since it notes each sighting once, however often it is counted.
 # Half as many would be a tenth more to note; each takes about 300 bytes, and two batches are in memory.
-MAX_SIGHTINGS = 10_000
+MAX_SIGHTINGS = 7_000
 MAX_DOUBTFUL = 4000
 MAX_REJECTS = 1000
 MAX_SECONDS = 2.0
@@ -105,11 +105,19 @@ class Group:
         """Start outside of any batch."""
         self.categories = categories
         self.batch = self.hour = -1
+        self.sources: list[dict[bytes, list[int]]] = []
 
     def enter(self, batch: Batch, hour: int) -> None:
         """Count in a batch and an hour from now on."""
+        if self.batch != batch.serial:
+            batch.groups.append(self)
         self.batch, self.hour = batch.serial, hour
         self.sources = [batch.sources(category, hour) for category in self.categories]
+
+    def leave(self) -> None:
+        """Let go of what was counted: an event like these may never come again, and megabytes would stay in memory."""
+        self.batch = self.hour = -1
+        self.sources = []
 
 
 class Form:
@@ -207,6 +215,7 @@ class Batch:
     # (category, hour): by source: first seen, last seen, events, verified events
     sightings: dict[tuple[str, int], dict[bytes, list[int]]] = field(default_factory=dict)
     sighted: int = 0  # how many sightings that is
+    groups: list[Group] = field(default_factory=list)  # that count in `sightings`
     tallies: dict[tuple[int, str], Tally] = field(default_factory=dict)
     highs: dict[int, list[int]] = field(default_factory=dict)  # run id: highest n before and after
     last_rts: int | None = None  # receipt of the last good line
@@ -300,6 +309,7 @@ class Builder:
         self._kinds: dict[KindKey, int] = {}
         self._days: dict[int, bool] = {}  # by hour: can its events be stored?
         self._addresses: dict[bytes, bytes] = {}  # as in the line: as in the row
+        self._groups: list[Group] = []  # that count in the batch at hand
 
     def reset(self) -> None:
         """Forget what was learned: the database has moved on, or a transaction that it counted on has failed."""
@@ -370,6 +380,13 @@ class Builder:
                 flow.forms.setdefault(found[1] if flow.claims else b"", form)
         return record, form
 
+    def _take(self, batch: Batch) -> None:
+        """Go on with a batch; when it is another one, nothing here holds on to what the last one counted."""
+        if batch.groups is not self._groups:
+            for group in self._groups:
+                group.leave()
+            self._groups = batch.groups
+
     def add(self, batch: Batch, chunk: Chunk) -> list[bytes]:
         """Sort a chunk into a batch and return the rows that are certainly new, those of each run together.
 
@@ -377,6 +394,7 @@ class Builder:
         """
         if any(len(cache) > MAX_CACHED for cache in (self._runs, self._forms, self._flows, self._days)):
             self.reset()
+        self._take(batch)
         batch.move(chunk)
         touched: dict[int, Run] = {}
         self._sort(batch, chunk.lines, touched)

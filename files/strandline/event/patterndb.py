@@ -10,7 +10,7 @@ from typing import Any
 from .catalogue import Event, Value, read
 
 PREFIX = ".ev."
-"""In front of every field's name among syslog-ng's values, which have names of their own."""
+"""In front of every name among syslog-ng's values, which have names of their own."""
 
 _NAMESPACE = uuid.UUID("5b2f5c0e-3f2c-5d5e-9a52-6f1f5c1d7a10")
 
@@ -20,30 +20,45 @@ NUMBER = "[0-9]{1,5}+"
 PROTO = "(?:tcp|udp)"
 BOOLEAN = "(?:yes|no)"
 TOKEN = "[A-Za-z0-9_.:+/=-]++"  # noqa: S105 - a word of the grammar
-VALUE = r'"(?:[ !#-\[\]-~]|\\x[0-9a-f]{2})*+"(?:/[1-9][0-9]{0,14}+)?+'
+# Plain bytes are taken many at once: the matcher then makes a step for each run of them, not for each byte.
+VALUE = r'"(?:[ !#-\[\]-~]++|\\x[0-9a-f]{2})*+"(?:/[1-9][0-9]{0,14}+)?+'
+END = r"\z"
+
+OWN = "fields"
+"""The value with all of an event's own fields, as they stand in the message."""
 
 
 def pattern(event: Event) -> str:
-    """The event's pattern: every byte of the message is spoken for, up to its end."""
+    """The event's pattern: every byte of the message is spoken for, up to its end.
+
+    An event's own fields are matched by one expression: one for each of them would be twenty matches a message, each
+    with a value to set, and the collector writes the message as it came.
+    """
 
     def pcre(name: str, expression: str) -> str:
         return f"@PCRE:{PREFIX}{name}:{expression.replace('@', '@@')}@"
 
+    own = [(name, BOOLEAN if name == "verified" else TOKEN) for name in event.trusted]
+    own += [(value.name, VALUE) for value in event.values]
+    # A pattern of patterndb matches a beginning; the last one must reach the end, or trailing junk would go unnoticed.
     fields = [
-        ("saddr", f"@IPvANY:{PREFIX}saddr@"),
-        ("sport", pcre("sport", NUMBER)),
-        ("daddr", f"@IPvANY:{PREFIX}daddr@"),
-        ("dport", pcre("dport", NUMBER)),
-        ("proto", pcre("proto", PROTO)),
+        f"event={event.name}",
+        f"saddr=@IPvANY:{PREFIX}saddr@",
+        f"sport={pcre('sport', NUMBER)}",
+        f"daddr=@IPvANY:{PREFIX}daddr@",
+        f"dport={pcre('dport', NUMBER)}",
+        f"proto={pcre('proto', PROTO if own else PROTO + END)}",
     ]
-    expressions = [(name, BOOLEAN if name == "verified" else TOKEN) for name in event.trusted]
-    expressions += [(value.name, VALUE) for value in event.values]
-    for index, (name, expression) in enumerate(expressions):
-        # A pattern of patterndb matches a beginning; this one must reach the end, or trailing junk would go unnoticed.
-        fields.append((name, pcre(name, expression + (r"\z" if index == len(expressions) - 1 else ""))))
-    if not expressions:
-        fields[-1] = ("proto", pcre("proto", PROTO + r"\z"))
-    return f"event={event.name} " + " ".join(f"{name}={parser}" for name, parser in fields)
+    if own:
+        fields.append(pcre(OWN, " ".join(f"{name}={expression}" for name, expression in own) + END))
+    return " ".join(fields)
+
+
+def values(message: str, fields: Mapping[str, str]) -> dict[str, str]:
+    """The values, without PREFIX, that the event's rule finds in a message with these fields."""
+    found = {name: fields[name] for name in ("event", "saddr", "sport", "daddr", "dport", "proto")}
+    own = message.partition(f" proto={fields['proto']} ")[2]
+    return {**found, OWN: own} if own else found
 
 
 _HOSTILE = (
@@ -113,7 +128,8 @@ def examples(event: Event) -> Iterator[tuple[str, dict[str, str]]]:
 def patterndb(catalogue: Mapping[str, Any]) -> str:
     """The rules as syslog-ng's db-parser() reads them: one for each event, with examples for `pdbtool test`.
 
-    A message that matches gets the class `event` and its fields as values named PREFIX + field.
+    A message that matches gets the class `event` and values named PREFIX + name: event, saddr, sport, daddr, dport,
+    proto, and OWN.
     """
     root = ET.Element("patterndb", version="6", pub_date="2026-11-25")
     events = read(catalogue)
@@ -134,7 +150,7 @@ def patterndb(catalogue: Mapping[str, Any]) -> str:
                 example = ET.SubElement(tests, "example")
                 ET.SubElement(example, "test_message", program=program).text = message
                 wanted = ET.SubElement(example, "test_values")
-                for name, text in fields.items():
+                for name, text in values(message, fields).items():
                     ET.SubElement(wanted, "test_value", name=f"{PREFIX}{name}").text = text
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
