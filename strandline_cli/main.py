@@ -10,7 +10,7 @@ from types import FrameType
 
 import click
 
-from strandline_cli import builder, environment, paths, runbook, verbs
+from strandline_cli import builder, environment, paths, playbook, runbook, verbs
 from strandline_cli import doctor as doctor_
 from strandline_cli.bench import ingest
 from strandline_cli.demo import down, up
@@ -87,7 +87,7 @@ def run(arguments: tuple[str, ...]) -> None:
     ./strandline run molecule converge -s network
     """
     progress = Progress("run")
-    verbs.prepare_ansible(progress)
+    playbook.prepare_ansible(progress)
     if arguments[0] == "molecule":  # the only one that starts containers
         with progress.step("images", "Build the images that hosts start from") as step:
             base_image = base.ensure(step)
@@ -104,7 +104,7 @@ def env() -> None:
     Then plain Ansible does each verb: eval "$(./strandline env)"; ansible-playbook -i inventory/production
     playbooks/verify.yml
     """
-    verbs.prepare_ansible(Progress("env"))
+    playbook.prepare_ansible(Progress("env"))
     print(environment.exports())
 
 

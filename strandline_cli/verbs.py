@@ -5,7 +5,6 @@ One entry in VERBS makes playbooks/NAME.yml the verb `./strandline NAME`.
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -18,9 +17,9 @@ import click
 from strandline_fleet.arithmetic import PERIODS_PER_YEAR
 from strandline_fleet.journal import Criterion
 
-from strandline_cli import galaxy, paths, podman
+from strandline_cli import paths, playbook
 from strandline_cli.errors import Refusal
-from strandline_cli.progress import Progress, Step, ansible_task
+from strandline_cli.progress import Progress
 
 AFTER = "What follows -- goes to ansible-playbook: -- --check --diff, -- --ask-vault-pass."
 
@@ -98,6 +97,19 @@ FILE = click.Path(dir_okay=False, resolve_path=True)
 FOLDER = click.Path(file_okay=False, resolve_path=True)
 PERIODS = list(PERIODS_PER_YEAR)
 HOSTS = Argument("[HOST|PROVIDER]…", "target", many=True, required=False)
+PASSWORD_FILE = Option(
+    "--password-file",
+    "onboard_password_file",
+    "The provider's root passwords: one line for all hosts, or a line for each. Asked for without it.",
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True),
+)
+
+
+def asn_table(verb: str) -> Option:
+    """Return the option by which a verb takes another table of origin ASNs."""
+    said = "For the origin ASNs, in place of the inventory's fleet_asn_table."
+    return Option("--asn-table", f"{verb}_asn_table", said, FILE, metavar="FILE")
+
 
 VERBS: tuple[Verb, ...] = (
     Verb("site", "Provision the hosts of an inventory, or bring them up to date."),
@@ -147,13 +159,7 @@ VERBS: tuple[Verb, ...] = (
         (
             Option("--output", "report_output", "Folder of the page: build/report.", FOLDER, metavar="DIR", short="-o"),
             Option("--live", "report_live", "Ask the database which sensors served, and which are silent.", bool),
-            Option(
-                "--asn-table",
-                "report_asn_table",
-                "For the origin ASNs, in place of the inventory's fleet_asn_table.",
-                FILE,
-                metavar="FILE",
-            ),
+            asn_table("report"),
         ),
     ),
     Verb(
@@ -164,13 +170,7 @@ VERBS: tuple[Verb, ...] = (
             Option("--offers", "plan_lease_offers", "A CSV file of offers.", FILE, metavar="FILE"),
             Option("--seen", "plan_lease_seen", "Ask the database what each host sees alone.", bool),
             Option("--days", "plan_lease_days", "Of how many days: 28.", click.IntRange(1, 90)),
-            Option(
-                "--asn-table",
-                "plan_lease_asn_table",
-                "For the origin ASNs, in place of the inventory's fleet_asn_table.",
-                FILE,
-                metavar="FILE",
-            ),
+            asn_table("plan_lease"),
         ),
     ),
     Verb(
@@ -320,14 +320,7 @@ VERBS: tuple[Verb, ...] = (
         "onboard",
         "Turn freshly leased servers into verified sensors.",
         arguments=(Argument("HOST|PROVIDER…", "target", many=True),),
-        options=(
-            Option(
-                "--password-file",
-                "onboard_password_file",
-                "The provider's root passwords: one line for all hosts, or a line for each. Asked for without it.",
-                type=click.Path(exists=True, dir_okay=False, resolve_path=True),
-            ),
-        ),
+        options=(PASSWORD_FILE,),
     ),
     Verb(
         "renumber",
@@ -347,14 +340,7 @@ VERBS: tuple[Verb, ...] = (
         "reinstall",
         "Onboard servers again that were reinstalled, under their old names.",
         arguments=(Argument("HOST…", "target", many=True),),
-        options=(
-            Option(
-                "--password-file",
-                "onboard_password_file",
-                "The provider's root passwords: one line for all hosts, or a line for each. Asked for without it.",
-                type=click.Path(exists=True, dir_okay=False, resolve_path=True),
-            ),
-        ),
+        options=(PASSWORD_FILE,),
         asks=True,
         plans=True,
     ),
@@ -411,48 +397,6 @@ VERBS: tuple[Verb, ...] = (
 )
 
 
-def inventory_path(named: str) -> str:
-    """Return the inventory's absolute path; it may be a directory, a file, or a list of hosts with a comma in it."""
-    if "," in named:
-        return named
-    path = Path(named)
-    if not path.exists():
-        raise Refusal(
-            f"There is no inventory {named}. Name one that exists, or copy inventory/example to {named} and edit it."
-        )
-    if path.is_dir() and not any(path.iterdir()):
-        raise Refusal(f"The inventory {named} is empty. Copy the files of inventory/example into it and edit them.")
-    return str(path.resolve())
-
-
-def ansible_playbook(playbook: Path, inventories: Sequence[str], extra: Sequence[str] = ()) -> list[str]:
-    """Return the command that runs a playbook on inventories."""
-    return ["ansible-playbook", *(f"--inventory={inventory}" for inventory in inventories), str(playbook), *extra]
-
-
-def play(
-    step: Step, playbook: Path, inventories: Sequence[str], extra: Sequence[str] = (), *, check: bool = True
-) -> int:
-    """Run a playbook as a part of a step, whose progress line shows the task reached; return its exit code.
-
-    Raises StepFailed when ``check`` is set and it fails.
-    """
-    return step.run(
-        ansible_playbook(playbook, inventories, extra),
-        watch=ansible_task,
-        env={"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_STDOUT_CALLBACK": "default"},
-        check=check,
-    )
-
-
-def prepare_ansible(progress: Progress) -> None:
-    """Collections and settings that each use of Ansible needs."""
-    podman.prepare_environment()
-    if galaxy.unsatisfied(galaxy.wanted()):
-        with progress.step("collections", "Unpack Ansible's collections") as step:
-            galaxy.ensure(step)
-
-
 def variables_of(verb: Verb, values: Mapping[str, Any]) -> dict[str, Any]:
     """The playbook's variables for the values that click has read. What was not given is left to the playbook."""
     found: dict[str, Any] = {}
@@ -470,36 +414,24 @@ def variables_of(verb: Verb, values: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def as_text(value: Any) -> str:
-    """Write values as YAML that Ansible takes as they are.
-
-    Ansible would evaluate a template in them, on this machine: what a provider wrote in a ticket may hold one.
-    """
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{json.dumps(key)}: {as_text(each)}' for key, each in value.items())}}}"
-    if isinstance(value, list):
-        return f"[{', '.join(map(as_text, value))}]"
-    # JSON is YAML; a tag is not JSON, so that only what needs one has it.
-    template = isinstance(value, str) and any(mark in value for mark in ("{{", "{%", "{#"))
-    return f"{'!unsafe ' if template else ''}{json.dumps(value)}"
-
-
 def run_playbook(verb: Verb, inventories: Sequence[str], values: Mapping[str, Any], extra: Sequence[str]) -> int:
     """Run a verb's playbook on the operator's terminal: Ansible may ask for a password and shows its own progress."""
     if not verb.playbook.exists():
         raise Refusal(
             f"{paths.shown(verb.playbook)} is missing from this clone. Restore it with: git checkout -- playbooks"
         )
-    places = [inventory_path(named) for named in inventories]
-    prepare_ansible(Progress(verb.name))
+    places = [playbook.inventory_path(named) for named in inventories]
+    playbook.prepare_ansible(Progress(verb.name))
     variables = variables_of(verb, values)
     arguments = [
-        *([f"--extra-vars={as_text(variables)}"] if variables else []),
+        *([f"--extra-vars={playbook.as_text(variables)}"] if variables else []),
         *(["--check", "--diff"] if verb.plans and values.get("plan") else []),
         *extra,
     ]
     # What failed, and where the log is, is said by callback_plugins/strandline.py.
-    return subprocess.run(ansible_playbook(verb.playbook, places, arguments), cwd=paths.ROOT, check=False).returncode
+    return subprocess.run(
+        playbook.ansible_playbook(verb.playbook, places, arguments), cwd=paths.ROOT, check=False
+    ).returncode
 
 
 OPTION = re.compile(r"--[a-z][a-z-]*(=|$)|-[A-Za-z]\S*$|--$")

@@ -24,8 +24,8 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from strandline_fleet import text as terminal
 from strandline_fleet.errors import Refusal
 from strandline_fleet.inventory import document
+from strandline_fleet.inventory.files import JOURNAL, yaml
 from strandline_fleet.inventory.former import former_leases
-from strandline_fleet.inventory.load import JOURNAL, yaml
 from strandline_fleet.inventory.model import Fleet, Provider
 
 HEAD = "---\n# What happened with this provider. ./strandline note and the other verbs write here; so may you.\n"

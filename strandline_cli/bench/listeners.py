@@ -24,7 +24,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from strandline_cli import paths
+from strandline_cli import listener_settings, paths
 from strandline_cli.bench import network
 from strandline_cli.errors import StepFailed
 from strandline_cli.progress import Progress, Step
@@ -132,7 +132,9 @@ def our_listener(protocol: str, events: Path, log: Path) -> Iterator[Server]:
         for descriptor in high:
             stack.callback(os.close, descriptor)
 
-        environment = os.environ | {
+        environment = {
+            **os.environ,
+            **listener_settings.environment(protocol),
             "LISTEN_FDS": str(len(high)),
             "STRANDLINE_EVENT_SOCKET": str(events),
             # Every source is one here, and each answer is to be paid for.

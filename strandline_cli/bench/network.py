@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from strandline_cli import checks, paths, podman, ready, verbs
+from strandline_cli import checks, paths, playbook, podman, ready
 from strandline_cli.bench import certificates
 from strandline_cli.errors import Refusal
 from strandline_cli.images import base, derived
@@ -33,9 +33,9 @@ def addresses(group: str) -> dict[str, str]:
     return {name: entry["addresses"][0] for name, entry in entries.items()}
 
 
-def playbook(step: Step, name: Path, *extra: str) -> None:
+def play(step: Step, name: Path, *extra: str) -> None:
     """Run a playbook on the bench's inventory."""
-    verbs.play(step, name, [str(INVENTORY)], extra)
+    playbook.play(step, name, [str(INVENTORY)], extra)
 
 
 def inside(step: Step, container: str, *argv: str) -> None:
@@ -76,9 +76,9 @@ def up_ours(progress: Progress, others: tuple[str, ...] = ()) -> None:
             os.environ["STRANDLINE_BENCH_IMAGE_TAG"] = derived.ensure(step, "bench", FILES / "ingest", base_image)
     with progress.step("hosts", "Start the containers") as step:
         prepare(step)
-        playbook(step, paths.SHARED / "create.yml", f"--limit={':'.join(('localhost', 'collectors', *others))}")
+        play(step, paths.SHARED / "create.yml", f"--limit={':'.join(('localhost', 'collectors', *others))}")
     with progress.step("site", "Provision our collector with the playbook site.yml") as step:
-        playbook(step, paths.PLAYBOOKS / "site.yml", "--limit=collectors")
+        play(step, paths.PLAYBOOKS / "site.yml", "--limit=collectors")
 
 
 def up(progress: Progress, against: str | None = None) -> None:
@@ -137,7 +137,7 @@ def other_revision(step: Step, commit: str) -> None:
         "ANSIBLE_STDOUT_CALLBACK": "default",
     }
     for name, limit in (("molecule/shared/create.yml", "localhost:collectors"), ("playbooks/site.yml", "collectors")):
-        argv = verbs.ansible_playbook(tree / name, where, [f"--limit={limit}"])
+        argv = playbook.ansible_playbook(tree / name, where, [f"--limit={limit}"])
         step.run(argv, watch=ansible_task, env=environment)
 
 
@@ -166,7 +166,7 @@ def article(step: Step) -> None:
     for name in addresses("sensors"):
         put(step, INVENTORY / "certificates" / f"{name}.pem", ARTICLE, f"{ARTICLE_TLS}/sensors/{name}.pem")
     rules = BUILD / "patterndb.xml"
-    verbs.play(step, paths.SHARED / "patterndb.yml", ["localhost,"], [f"--extra-vars=patterndb_file={rules}"])
+    playbook.play(step, paths.SHARED / "patterndb.yml", ["localhost,"], [f"--extra-vars=patterndb_file={rules}"])
     put(step, rules, ARTICLE, "/etc/strandline-bench/patterndb.xml")
     inside(step, ARTICLE, "/etc/strandline-bench/setup")
 
@@ -196,7 +196,7 @@ def down(progress: Progress) -> None:
         if AGAINST_BUILD.exists():
             step.run(["podman", "rm", "--force", "--ignore", "--volumes", "--time=1", AGAINST])
         if INVENTORY.exists():
-            playbook(step, paths.SHARED / "destroy.yml")
+            play(step, paths.SHARED / "destroy.yml")
         for place in (INVENTORY, BUILD / "keys", AGAINST_BUILD):
             shutil.rmtree(place, ignore_errors=True)
 

@@ -22,7 +22,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from strandline_cli import paths, podman, ready, verbs
+from strandline_cli import paths, playbook, podman, ready
 from strandline_cli.bench import cpu, network
 from strandline_cli.images import base, packages
 from strandline_cli.progress import Progress, Step
@@ -104,18 +104,18 @@ def up(progress: Progress, count: int) -> None:
         packages.ensure(step, base.ensure(step))
     with progress.step("hosts", f"Start {count} sensors and their collector") as step:
         prepare(step, count)
-        verbs.play(step, paths.SHARED / "create.yml", [str(INVENTORY)])
+        playbook.play(step, paths.SHARED / "create.yml", [str(INVENTORY)])
     with progress.step("site", "Provision them with the playbook site.yml") as step:
         # Before the base stands there is no sshd on the admin port.
         inside = ["--extra-vars=bench_connection=strandline_container"]
-        verbs.play(step, paths.PLAYBOOKS / "site.yml", [str(INVENTORY)], inside)
+        playbook.play(step, paths.PLAYBOOKS / "site.yml", [str(INVENTORY)], inside)
 
 
 def down(progress: Progress) -> None:
     """Remove the containers and what was made for them."""
     with progress.step("remove", "Remove the bench's containers") as step:
         if INVENTORY.exists():
-            verbs.play(step, paths.SHARED / "destroy.yml", [str(INVENTORY)])
+            playbook.play(step, paths.SHARED / "destroy.yml", [str(INVENTORY)])
         for place in (INVENTORY, CONTROL):
             shutil.rmtree(place, ignore_errors=True)
 
@@ -152,7 +152,7 @@ def one_run(step: Step, count: int) -> Run:
         "ANSIBLE_STDOUT_CALLBACK": "default",
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(CONTROL),
     }
-    command = verbs.ansible_playbook(paths.PLAYBOOKS / "site.yml", [str(INVENTORY)], [limit])
+    command = playbook.ansible_playbook(paths.PLAYBOOKS / "site.yml", [str(INVENTORY)], [limit])
     began = time.monotonic()
     code, controller = cpu.of_command(command, step.log, environment, hang_up)
     seconds = time.monotonic() - began

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from strandline_cli import paths, podman, verbs
+from strandline_cli import paths, playbook, podman
 from strandline_cli.demo import network
 from strandline_cli.progress import Progress
 
@@ -27,9 +27,9 @@ def down(progress: Progress, *, cache: bool) -> None:
     podman.prepare_environment()
     net = network.load()
     if podman.ask("--version").returncode == 0:
-        verbs.prepare_ansible(progress)
+        playbook.prepare_ansible(progress)
         with progress.step("hosts", f"Remove {len(net.hosts)} hosts and their network") as step:
-            verbs.play(step, paths.SHARED / "destroy.yml", [str(paths.DEMO_INVENTORY)])
+            playbook.play(step, paths.SHARED / "destroy.yml", [str(paths.DEMO_INVENTORY)])
     with progress.step("files", "Remove the demo's files"):
         for trace in TRACES:
             remove(trace)

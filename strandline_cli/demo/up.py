@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from strandline_cli import checks, paths, podman, ready, verbs
+from strandline_cli import checks, paths, playbook, podman, ready
 from strandline_cli.demo import events, network, publish, scan, summary
 from strandline_cli.demo.network import Network
 from strandline_cli.images import base, derived
@@ -25,9 +25,9 @@ def up(progress: Progress) -> None:
         derived.ensure_scanner(step, base_image)
     with progress.step("hosts", f"Start {len(net.hosts)} hosts as containers") as step:
         admin_key(step)
-        verbs.play(step, paths.SHARED / "create.yml", [str(paths.DEMO_INVENTORY)])
+        playbook.play(step, paths.SHARED / "create.yml", [str(paths.DEMO_INVENTORY)])
     with progress.step("site", "Build our packages and provision the hosts with the playbook site.yml") as step:
-        verbs.play(step, paths.PLAYBOOKS / "site.yml", [str(paths.DEMO_INVENTORY)])
+        playbook.play(step, paths.PLAYBOOKS / "site.yml", [str(paths.DEMO_INVENTORY)])
     after(progress, net)
     summary.show(net, time.monotonic() - began)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from strandline_cli import paths
 from strandline_cli.images import base, derived
+from strandline_cli.playbook import play
 from strandline_cli.progress import Step
-from strandline_cli.verbs import play
 
 RENDERED = paths.BUILD / "test" / "patterndb.xml"
 PLAYBOOK = paths.SHARED / "patterndb.yml"

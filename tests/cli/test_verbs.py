@@ -12,7 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from strandline_cli import main, verbs
+from strandline_cli import main, playbook, verbs
 from strandline_cli.errors import Refusal
 
 SITE = next(verb for verb in verbs.VERBS if verb.name == "site")
@@ -39,20 +39,20 @@ def test_each_verb_has_its_playbook() -> None:
 
 def test_a_missing_inventory_is_named_with_its_remedy(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="copy inventory/example"):
-        verbs.inventory_path(str(tmp_path / "none"))
+        playbook.inventory_path(str(tmp_path / "none"))
 
 
 def test_an_empty_inventory_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="is empty"):
-        verbs.inventory_path(str(tmp_path))
+        playbook.inventory_path(str(tmp_path))
 
 
 def test_an_inventory_is_found_from_where_the_operator_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "hosts.yml").touch()
     monkeypatch.chdir(tmp_path)
-    assert verbs.inventory_path("mine") == str(tmp_path / "mine")
-    assert verbs.inventory_path("host1,") == "host1,"
+    assert playbook.inventory_path("mine") == str(tmp_path / "mine")
+    assert playbook.inventory_path("host1,") == "host1,"
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def ansible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    monkeypatch.setattr(verbs, "prepare_ansible", lambda _progress: None)
+    monkeypatch.setattr(playbook, "prepare_ansible", lambda _progress: None)
     monkeypatch.setattr("strandline_cli.paths.LOGS", tmp_path / "log")
     return said
 
@@ -142,15 +142,15 @@ HOSTILE = "{{ lookup('pipe', 'id -un') }} {% if %} {# \u00e4 \"quoted\" \n"
 
 def test_what_the_operator_types_is_never_a_template(tmp_path: Path) -> None:
     """What a provider wrote may be copied into a note; by Ansible a template in it would run here."""
-    playbook = tmp_path / "play.yml"
-    playbook.write_text(
+    play = tmp_path / "play.yml"
+    play.write_text(
         "- hosts: localhost\n  gather_facts: false\n  connection: local\n  tasks:\n"
         "    - ansible.builtin.copy: {content: '{{ given | to_json }}', dest: '{{ to }}', mode: '0600'}\n"
         "      vars: {ansible_python_interpreter: '{{ ansible_playbook_python }}'}\n"
     )
     given = {"text": HOSTILE, "list": ["a", HOSTILE], "number": 3, "flag": True, "plain": "a: b"}
-    variables = verbs.as_text({"given": given, "to": str(tmp_path / "said")})
-    subprocess.run(["ansible-playbook", str(playbook), f"--extra-vars={variables}"], check=True, capture_output=True)
+    variables = playbook.as_text({"given": given, "to": str(tmp_path / "said")})
+    subprocess.run(["ansible-playbook", str(play), f"--extra-vars={variables}"], check=True, capture_output=True)
     assert json.loads((tmp_path / "said").read_text()) == given
 
 

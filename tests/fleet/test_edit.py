@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml as pyyaml
 from strandline_fleet.inventory.edit import apply, check, difference, host_entry, retire_hosts
-from strandline_fleet.inventory.load import FORMER, load
+from strandline_fleet.inventory.files import FORMER
+from strandline_fleet.inventory.load import load
 from strandline_fleet.inventory.trees import add_host
 
 from strandline_cli.errors import Refusal

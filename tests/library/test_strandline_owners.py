@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from strandline_owners import evidence, look
+from strandline_owners.known import OWNERS
 
-from library import strandline_owners as owners
-
+ROOT = Path(__file__).resolve().parents[2]
 FILES = """\
 ufw.service                  enabled         enabled
 firewalld.service            masked          enabled
@@ -32,8 +35,8 @@ dropbear.service  loaded inactive dead    Dropbear
 
 
 def found(files: str = FILES, units: str = UNITS, *, ufw: bool = True, cloud_disabled: bool = False) -> tuple[Any, Any]:
-    states, known = owners.unit_states(files, units)
-    return owners.owners(states, known, lambda _switch: ufw, cloud_disabled=cloud_disabled)
+    states, known = evidence.unit_states(files, units)
+    return evidence.owners(states, known, lambda _switch: ufw, cloud_disabled=cloud_disabled)
 
 
 def test_what_acts_or_would_at_the_next_boot_is_found_and_what_is_masked_is_not() -> None:
@@ -61,7 +64,7 @@ def test_ufw_that_is_installed_and_off_does_nothing() -> None:
     ("text", "on"), [("ENABLED=yes", True), ("ENABLED=no", False), ("# ENABLED=yes", False), ("", False)]
 )
 def test_ufws_switch(text: str, on: bool) -> None:
-    (ufw,) = [owner for owner in owners.OWNERS if owner.name == "ufw"]
+    (ufw,) = [owner for owner in OWNERS if owner.name == "ufw"]
     assert ufw.switch
     assert (re.search(ufw.switch[1], f"# /etc/ufw/ufw.conf\n{text}\nLOGLEVEL=low\n") is not None) is on
 
@@ -78,11 +81,11 @@ def test_what_only_the_operator_can_decide_is_refused_with_the_remedy() -> None:
 
 def test_the_table_is_in_order() -> None:
     """Each owner once, each unit at one owner, and every field a word that the module's documentation knows."""
-    names = [owner.name for owner in owners.OWNERS]
-    units = [unit for owner in owners.OWNERS for unit in owner.units]
+    names = [owner.name for owner in OWNERS]
+    units = [unit for owner in OWNERS for unit in owner.units]
     assert len(set(names)) == len(names)
     assert len(set(units)) == len(units)
-    assert {owner.owns for owner in owners.OWNERS} <= {"firewall", "sshd", "accounts", "addresses"}
+    assert {owner.owns for owner in OWNERS} <= {"firewall", "sshd", "accounts", "addresses"}
     assert not {"ssh.service", "nftables.service"} & set(units)
 
 
@@ -110,12 +113,12 @@ def table(
     ],
 )
 def test_tables_that_can_refuse_a_packet(entries: list[dict[str, Any]], filtering: list[tuple[str, str]]) -> None:
-    assert owners.filtering_tables(json.dumps({"nftables": [{"metainfo": {}}, *entries]})) == filtering
+    assert evidence.filtering_tables(json.dumps({"nftables": [{"metainfo": {}}, *entries]})) == filtering
 
 
 def test_a_verdict_deep_inside_a_rule_counts() -> None:
-    assert owners.filters([{"vmap": {"key": {"meta": {"key": "iif"}}, "data": {"set": [["lo", {"drop": None}]]}}}])
-    assert not owners.filters(
+    assert evidence.filters([{"vmap": {"key": {"meta": {"key": "iif"}}, "data": {"set": [["lo", {"drop": None}]]}}}])
+    assert not evidence.filters(
         [{"match": {"left": {"payload": {"field": "saddr"}}, "right": "192.0.2.1"}}, {"accept": None}]
     )
 
@@ -129,14 +132,14 @@ def test_leftovers_are_told_from_rules_of_unknown_origin(name: str, explained: b
     family, _, bare = name.partition(" ")
     text = "flush ruleset\ntable inet filter {\n}\n  table old {\n}\n# table inet mine {\n"
     disable = [{"name": "ufw", "owns": "firewall"}]
-    assert owners.explained((family, bare), disable, text) is explained
+    assert evidence.explained((family, bare), disable, text) is explained
 
 
 def test_included_files_are_a_part_of_nftables_rules(tmp_path: Path) -> None:
     (tmp_path / "etc/nftables.d").mkdir(parents=True)
     (tmp_path / "etc/nftables.conf").write_text('include "/etc/nftables.d/*.nft"\n')
     (tmp_path / "etc/nftables.d/web.nft").write_text("table inet web {}\n")
-    assert owners.loads(owners.nftables_files(tmp_path), ("inet", "web"))
+    assert evidence.loads(look.nftables_files(tmp_path), ("inet", "web"))
 
 
 @pytest.mark.parametrize(
@@ -158,7 +161,7 @@ def test_included_files_are_a_part_of_nftables_rules(tmp_path: Path) -> None:
 def test_scripts_that_load_rules(tmp_path: Path, path: str, text: str, found: list[str]) -> None:
     (tmp_path / path).parent.mkdir(parents=True)
     (tmp_path / path).write_text(text)
-    assert owners.listed_hooks(tmp_path) == [f"/{path}:{line}" for line in found]
+    assert evidence.listed_hooks(tmp_path) == [f"/{path}:{line}" for line in found]
 
 
 def test_a_unit_that_is_only_enabled_is_its_packages_own(tmp_path: Path) -> None:
@@ -166,7 +169,7 @@ def test_a_unit_that_is_only_enabled_is_its_packages_own(tmp_path: Path) -> None
     (tmp_path / "etc/systemd/system").mkdir(parents=True)
     (tmp_path / "lib.service").write_text("ExecStart=/usr/sbin/nft -f x\n")
     (tmp_path / "etc/systemd/system/lib.service").symlink_to(tmp_path / "lib.service")
-    assert owners.listed_hooks(tmp_path) == []
+    assert evidence.listed_hooks(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -183,7 +186,7 @@ def test_a_unit_that_is_only_enabled_is_its_packages_own(tmp_path: Path) -> None
     ],
 )
 def test_options_that_win_over_sshds_file(exec_start: str, default: str, options: list[str]) -> None:
-    assert owners.sshd_options(exec_start, default) == options
+    assert evidence.sshd_options(exec_start, default) == options
 
 
 @pytest.mark.parametrize(
@@ -192,7 +195,7 @@ def test_options_that_win_over_sshds_file(exec_start: str, default: str, options
      ("# sshd: ALL", False), ("vsftpd: ALL", False), ("", False)],
 )  # fmt: skip
 def test_hosts_deny(line: str, refuses: bool) -> None:
-    assert bool(owners.wrapper_lines(f"# hosts.deny\n{line}\n")) is refuses
+    assert bool(evidence.wrapper_lines(f"# hosts.deny\n{line}\n")) is refuses
 
 
 def test_proxies_of_apt() -> None:
@@ -200,7 +203,7 @@ def test_proxies_of_apt() -> None:
         'Acquire::http::Proxy "http://192.0.2.1:3128";\nAcquire::http::Proxy::mirror.example.org "DIRECT";\n'
         'Acquire::https::Proxy "http://192.0.2.1:3128";\nAcquire::ftp::Proxy "http://192.0.2.2/";\n'
     )
-    assert owners.proxies(said) == ["http://192.0.2.1:3128"]
+    assert evidence.proxies(said) == ["http://192.0.2.1:3128"]
 
 
 @pytest.mark.parametrize(
@@ -215,15 +218,15 @@ def test_proxies_of_apt() -> None:
     ],
 )
 def test_a_proxy_must_answer_and_the_firewall_leave_its_port_open(proxy: str, problem: str) -> None:
-    said = owners.proxy_problem(proxy, [80, 443], lambda host, _port: "gone" if host == "192.0.2.9" else "")
+    said = evidence.proxy_problem(proxy, [80, 443], lambda host, _port: "gone" if host == "192.0.2.9" else "")
     assert said.startswith(problem) if problem else not said
 
 
 def test_a_port_where_nobody_listens_is_not_reached() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        assert owners.connect("127.0.0.1", port) == ""
-    assert "refused" in owners.connect("127.0.0.1", port)
+        assert look.connect("127.0.0.1", port) == ""
+    assert "refused" in look.connect("127.0.0.1", port)
 
 
 @pytest.mark.parametrize(
@@ -242,18 +245,38 @@ def test_addresses_must_be_written_down_before_cloud_init_goes(
 ) -> None:
     (tmp_path / path).parent.mkdir(parents=True)
     (tmp_path / path).write_text(text)
-    assert owners.keeps_addresses(tmp_path) is keeps
+    assert look.keeps_addresses(tmp_path) is keeps
 
 
 def test_rules_of_iptables_legacy() -> None:
-    assert not owners.legacy_filters("*filter\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A INPUT -j ACCEPT\nCOMMIT\n")
-    assert owners.legacy_filters("*filter\n:INPUT DROP [0:0]\nCOMMIT\n")
-    assert owners.legacy_filters("-A INPUT -p tcp -j REJECT --reject-with tcp-reset\n")
-    assert owners.legacy_filters("")
+    assert not evidence.legacy_filters(
+        "*filter\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A INPUT -j ACCEPT\nCOMMIT\n"
+    )
+    assert evidence.legacy_filters("*filter\n:INPUT DROP [0:0]\nCOMMIT\n")
+    assert evidence.legacy_filters("-A INPUT -p tcp -j REJECT --reject-with tcp-reset\n")
+    assert evidence.legacy_filters("")
 
 
 def test_this_machine_can_be_looked_at() -> None:
     """Whatever it is: every part has its type, and nothing is raised."""
-    result = owners.look(Path("/"), [80, 443])
+    result = look.look(Path("/"), [80, 443])
     assert set(result) == {"disable", "refuse", "tables", "loaded", "dhcp_accounts", "resolving_accounts"}
     assert isinstance(result["loaded"], bool)
+
+
+def test_the_module_takes_its_parts_to_the_host() -> None:
+    """As Ansible runs it: by the host's own Python, with nothing of this repository beside it."""
+    done = subprocess.run(
+        [
+            "ansible", "localhost", "-c", "local", "-e", "ansible_python_interpreter=/usr/bin/python3",
+            "-m", "strandline_owners", "-a", json.dumps({"package_ports": [80, 443]}),
+        ],
+        cwd=ROOT,
+        env={name: text for name, text in os.environ.items() if name != "PYTHONPATH"}
+        | {"ANSIBLE_STDOUT_CALLBACK": "json", "ANSIBLE_LOAD_CALLBACK_PLUGINS": "true"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert '"dhcp_accounts"' in done.stdout

@@ -11,9 +11,15 @@ from typing import Any
 
 from strandline.event import catalogue as catalogue_files
 from strandline.event.line import LINE_MAX, Event, Flow, render
+from strandline.protocols.sip.answer import Persona
 from strandline.sensor.listener.daemon import Daemon
 
+from strandline_cli import listener_settings
+
 CATALOGUE: dict[str, Any] = catalogue_files.load()
+
+PERSONA = Persona(*(CATALOGUE["listeners"]["sip"]["settings"][name] for name in ("server", "realm")))
+"""The PBX that the SIP listener looks like."""
 
 TOKEN = r"[A-Za-z0-9_.:+/=-]+"
 VALUE = r'"(?:[ !#-\[\]-~]|\\x[0-9a-f]{2})*"(?:/[0-9]+)?'
@@ -92,7 +98,7 @@ class Sink:
 
 
 class Service:
-    """A daemon in a thread."""
+    """A daemon in a thread, with the settings of its unit but for those that are given."""
 
     def __init__(self, protocol: str, environment: dict[str, str]) -> None:
         self.sink = Sink()
@@ -110,7 +116,7 @@ class Service:
             datagram.bind(("127.0.0.1", 0))
             sockets.append(datagram)
             self.udp: tuple[str, int] = datagram.getsockname()
-        self.daemon = Daemon(protocol, sockets, environment, self.sink)
+        self.daemon = Daemon(protocol, sockets, listener_settings.environment(protocol) | environment, self.sink)
         self._thread = threading.Thread(target=self.daemon.run)
         self._thread.start()
 

@@ -12,6 +12,9 @@ from strandline.sensor.listener.daemon import Daemon
 from strandline.sensor.listener.session import SettingError
 from strandline.sensor.listener.sockets import DatagramPort, listen_sockets, plain_address, source_prefix
 
+from strandline_cli import listener_settings
+
+SETTINGS = listener_settings.environment("sip") | {"STRANDLINE_EVENT_SOCKET": "/nowhere"}
 PACKAGE = Path(__file__).parents[2] / "files" / "strandline"
 
 
@@ -101,7 +104,13 @@ def test_sockets_of_another_process_are_left_alone() -> None:
 @pytest.mark.parametrize("value", ["", "x", "-1", "0", "99999999", "\uff11\uff12"])
 def test_a_wrong_setting_is_one_sentence(value: str) -> None:
     with pytest.raises(SettingError, match=r"STRANDLINE_CONNECTIONS is .*: set it to a whole number from 1 to 8192"):
-        Daemon("vnc", [], {"STRANDLINE_CONNECTIONS": value})
+        Daemon("sip", [], SETTINGS | {"STRANDLINE_CONNECTIONS": value})
+
+
+def test_a_missing_setting_is_one_sentence() -> None:
+    for name in SETTINGS:
+        with pytest.raises(SettingError, match=rf"^{name} is missing: run \./strandline site"):
+            Daemon("sip", [], {key: value for key, value in SETTINGS.items() if key != name})
 
 
 def test_without_sockets_it_says_what_to_do() -> None:

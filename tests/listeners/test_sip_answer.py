@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from listener_harness import sip
+from listener_harness import PERSONA, sip
 from strandline.event.line import Flow
 from strandline.protocols.sip.answer import Persona
 from strandline.protocols.sip.message import parse
@@ -29,7 +29,7 @@ class Clock:
 
 
 def answerer(clock: Clock | None = None) -> Answerer:
-    return Answerer(Persona(), Prover(KEY), clock or Clock())
+    return Answerer(PERSONA, Prover(KEY), clock or Clock())
 
 
 def handler(notices: Notices | None = None, buckets: TokenBuckets | None = None) -> DatagramHandler:

@@ -7,9 +7,8 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from listener_harness import Record, record, sip
+from listener_harness import PERSONA, Record, record, sip
 from strandline.event.line import Flow
-from strandline.protocols.sip.answer import Persona
 from strandline.protocols.sip.nonce import Prover
 from strandline.protocols.sip.session import BODY_SIZE_MAX, HEADERS_SIZE_MAX, MESSAGES_PER_TURN, Answerer, StreamSession
 
@@ -18,7 +17,7 @@ FLOW = Flow("192.0.2.7", 51044, "203.0.113.9", 5060, "tcp")
 
 
 def session() -> StreamSession:
-    return StreamSession(Answerer(Persona(), Prover(b"k"), lambda: 0.0), FLOW)
+    return StreamSession(Answerer(PERSONA, Prover(b"k"), lambda: 0.0), FLOW)
 
 
 def run(*segments: bytes, end: str = "closed") -> tuple[list[Record], bytes, bool]:

@@ -6,9 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from listener_harness import Record, record, sip
+from listener_harness import PERSONA, Record, record, sip
 from strandline.event.line import Event, Flow
-from strandline.protocols.sip.answer import Persona
 from strandline.protocols.sip.nonce import Prover
 from strandline.protocols.sip.session import Answerer, DatagramHandler, StreamSession
 from strandline.sensor.listener.limits import TokenBuckets
@@ -49,7 +48,7 @@ def test_all_of_them_are_here() -> None:
 
 
 def answerer() -> Answerer:
-    return Answerer(Persona(), Prover(b"k" * 32), lambda: 0.0)
+    return Answerer(PERSONA, Prover(b"k" * 32), lambda: 0.0)
 
 
 def method(name: str) -> str:

@@ -109,6 +109,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
 @pytest.fixture
 def listener(copy: Copy, tmp_path: Path) -> Iterator[tuple[int, socket.socket]]:
     """The daemon as systemd starts it: its port, and the socket that its events come to."""
+    settings = copy.python(
+        "from strandline_cli import listener_settings\nprint(json.dumps(listener_settings.environment('finger')))"
+    )
     with (
         socket.create_server(("127.0.0.1", 0)) as served,
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as events,
@@ -120,7 +123,7 @@ def listener(copy: Copy, tmp_path: Path) -> Iterator[tuple[int, socket.socket]]:
         process = subprocess.Popen(
             ["bash", "-c", command, "-", str(served.fileno()), sys.executable, "-I", "-S", "-B", program, "finger"],
             pass_fds=[served.fileno()],
-            env={**os.environ, "STRANDLINE_EVENT_SOCKET": str(tmp_path / "events")},
+            env={**os.environ, **settings, "STRANDLINE_EVENT_SOCKET": str(tmp_path / "events")},
         )
         try:
             yield served.getsockname()[1], events

@@ -20,8 +20,8 @@ from strandline_fleet.errors import Refusal
 from strandline_fleet.inventory import edit, trees
 from strandline_fleet.inventory.countries import CONTINENT_OF
 from strandline_fleet.inventory.edit import Texts
+from strandline_fleet.inventory.files import FORMER, JOURNAL, YAML_FILES
 from strandline_fleet.inventory.former import FormerLease
-from strandline_fleet.inventory.load import FORMER, JOURNAL, YAML_FILES
 from strandline_fleet.inventory.model import Fleet, Host
 from strandline_fleet.payments import payment_after
 

@@ -19,7 +19,6 @@ from ruamel.yaml.constructor import RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from strandline_fleet.inventory.model import Problem
-from strandline_fleet.inventory.schema import Finding
 
 VAULT = "$ANSIBLE_VAULT"
 MARKER = re.compile(r"\A((?:[ \t]*(?:#[^\n]*)?\n)*)---(?=[ \t]*(?:#|\n|$))")
@@ -87,10 +86,6 @@ class Document:
         line, column = data[key][-2:]
         found = re.match(r"""[^\s,\]}#'"]+""", self.lines[line][column:])
         return found.group() if found else ""
-
-    def problem(self, finding: Finding, host: str, field: str) -> Problem:
-        """A finding as a problem of this file."""
-        return Problem(self.shown, self.line(finding.path), host, field, finding.message, finding.remedy)
 
     def retyped_keys(self) -> Iterator[tuple[Steps, str]]:
         """Keys that Ansible reads as something else than text, with the text as it is written."""

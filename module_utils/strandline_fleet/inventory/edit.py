@@ -26,7 +26,8 @@ from ruamel.yaml.scalarfloat import ScalarFloat
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from strandline_fleet.errors import Refusal
-from strandline_fleet.inventory.load import FORMER, SETTINGS, load, yaml
+from strandline_fleet.inventory.files import FORMER, yaml
+from strandline_fleet.inventory.load import SETTINGS, load
 from strandline_fleet.inventory.model import Fleet, Host, Problem
 
 PROVIDER_GROUP = re.compile(r"provider_[a-z0-9_]+")

@@ -10,7 +10,7 @@ from pathlib import Path
 from ruamel.yaml.error import YAMLError
 
 from strandline_fleet.errors import Refusal
-from strandline_fleet.inventory.load import FORMER, yaml
+from strandline_fleet.inventory.files import FORMER, yaml
 
 
 @dataclass(frozen=True)

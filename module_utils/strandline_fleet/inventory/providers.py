@@ -19,7 +19,7 @@ from strandline_fleet.errors import Refusal
 from strandline_fleet.inventory import edit
 from strandline_fleet.inventory.change import ASIDE, Change, checked
 from strandline_fleet.inventory.edit import FORMER_HEAD, PROVIDER_GROUP, Texts, dumped
-from strandline_fleet.inventory.load import FORMER, YAML_FILES, yaml
+from strandline_fleet.inventory.files import FORMER, YAML_FILES, yaml
 from strandline_fleet.inventory.model import Fleet, Host, Provider
 from strandline_fleet.inventory.trees import Trees
 

@@ -28,6 +28,7 @@ from strandline.event import catalogue as catalogue_files
 
 from strandline_fleet.arithmetic import PERIODS_PER_YEAR
 from strandline_fleet.inventory.countries import CONTINENT_OF, CONTINENTS
+from strandline_fleet.inventory.model import Severity
 
 DIRECTORY = Path(__file__).parent / "schemas"
 ROOT = Path(__file__).resolve().parents[3]
@@ -65,6 +66,7 @@ class Finding:
     path: tuple[str | int, ...]
     message: str
     remedy: str
+    severity: Severity = Severity.ERROR
 
 
 def role_variables() -> dict[str, Any]:

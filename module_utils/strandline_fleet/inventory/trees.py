@@ -10,7 +10,7 @@ from ruamel.yaml.comments import CommentedMap
 
 from strandline_fleet.errors import Refusal
 from strandline_fleet.inventory.edit import PROVIDER_GROUP, Texts, dumped
-from strandline_fleet.inventory.load import yaml
+from strandline_fleet.inventory.files import PROVIDERS, yaml
 from strandline_fleet.inventory.model import Fleet, Host
 
 NEW_FILE = "---\n# One provider, one file: who it is, and the hosts leased from it.\n"
@@ -77,7 +77,7 @@ def place_host(
     if not PROVIDER_GROUP.fullmatch(group):
         raise Refusal(f"{provider!r} is no provider's short name. Use a-z, 0-9 and _, as its file is called: alder.")
     known = {each.group: each.file for each in fleet.providers}
-    path = known.get(group, fleet.directory / "providers" / f"{group.removeprefix('provider_')}.yml")
+    path = known.get(group, fleet.directory / PROVIDERS / f"{group.removeprefix('provider_')}.yml")
     if group not in known and not trees.holds(path):
         if details is None:
             names = ", ".join(sorted(each.removeprefix("provider_") for each in known))

@@ -43,8 +43,8 @@ WITHHELD_RATE = "NTP answers withheld because of the rate limit"
 
 def serve(context: Context) -> Service:
     """NTP with the operator's limits."""
-    rate = context.number("replies_per_second", 8, 1, 100000)
-    total = context.number("replies_per_second_total", 500, 1, 1000000)
+    rate = context.number("replies_per_second", 1, 100000)
+    total = context.number("replies_per_second_total", 1, 1000000)
     buckets = TokenBuckets(rate, rate * 5, total, total * 2)
     return Service(handle=Handler(Clock(Persona()), buckets, context.notices))
 

@@ -42,7 +42,7 @@ class Persona:
 
     __slots__ = ("_lines", "_sizes", "realm", "server")
 
-    def __init__(self, server: str = "Asterisk PBX 18.19.0", realm: str = "asterisk") -> None:
+    def __init__(self, server: str, realm: str) -> None:
         # Both come from the operator; what would break the header is left out.
         self.server = "".join(c for c in server if " " <= c <= "~").encode("ascii")
         self.realm = "".join(c for c in realm if " " <= c <= "~" and c not in '"\\').encode("ascii")

@@ -42,10 +42,10 @@ _PING = b"\r\n\r\n"
 
 def serve(context: Context) -> Service:
     """SIP with the operator's settings."""
-    persona = Persona(context.text("server", "Asterisk PBX 18.19.0"), context.text("realm", "asterisk"))
+    persona = Persona(context.text("server"), context.text("realm"))
     answerer = Answerer(persona, Prover(), context.clock)
-    rate = context.number("replies_per_second", 50, 1, 100000)
-    total = context.number("replies_per_second_total", 1000, 1, 1000000)
+    rate = context.number("replies_per_second", 1, 100000)
+    total = context.number("replies_per_second_total", 1, 1000000)
     buckets = TokenBuckets(rate, rate * 5, total, total * 2)
     handler = DatagramHandler(answerer, buckets, context.notices)
     return Service(lambda flow: StreamSession(answerer, flow), handler)

@@ -74,8 +74,8 @@ _BEGINNING = 64
 def serve(context: Context) -> Service:
     """Telnet with the operator's names or drawn ones."""
     persona = Persona()
-    host = context.text("hostname", "") or persona.hostname()
-    kernel = context.text("kernel", "") or persona.choose("kernel", KERNELS)
+    host = context.text("hostname") or persona.hostname()
+    kernel = context.text("kernel") or persona.choose("kernel", KERNELS)
     return Service(lambda flow: Session(host, kernel, flow.saddr))
 
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from ...event.line import Flow
     from .session import Service, Session, Writer
 
-EVENT_SOCKET = "/run/strandline/events/socket"
-
 PING = 10.0
 """Seconds between two signs of life to systemd's watchdog; the unit's WatchdogSec is a multiple."""
 
@@ -67,15 +65,15 @@ class Daemon:
         self.notices = Notices()
         self.loop = Loop(clock)
         self._own_writer: EventWriter | None = None
-        if writer is None:
-            path = environment.get("STRANDLINE_EVENT_SOCKET", EVENT_SOCKET)
-            writer = self._own_writer = EventWriter(path, f"strandline-{protocol}", self.notices, hurry=self.loop.hurry)
         context = Context(environment, self.notices, self.loop.clock)
+        if writer is None:
+            path = context.text("event_socket")
+            writer = self._own_writer = EventWriter(path, f"strandline-{protocol}", self.notices, hurry=self.loop.hurry)
         limits = StreamLimits(
-            total=context.number("connections", 512, 1, 8192),
-            per_source=context.number("connections_per_source", 64, 1, 8192),
-            idle=context.number("idle_seconds", 60, 1, 3600),
-            lifetime=context.number("lifetime_seconds", 600, 1, 86400),
+            total=context.number("connections", 1, 8192),
+            per_source=context.number("connections_per_source", 1, 8192),
+            idle=context.number("idle_seconds", 1, 3600),
+            lifetime=context.number("lifetime_seconds", 1, 86400),
         )
         # Imported where it is needed: each daemon does without the others' protocols.
         name = f"{_protocols.__name__}.{protocol}.session"

@@ -62,7 +62,8 @@ class Step:
 class Context:
     """What a protocol may want: a clock (monotonic seconds), notices for the operator, and its settings.
 
-    A setting NAME comes from the environment as STRANDLINE_NAME, in capitals.
+    A setting NAME comes from the environment as STRANDLINE_NAME, in capitals. There are no defaults here: the unit
+    gives every setting, from the protocol's events.yml and the role's listener_python_defaults.
     """
 
     __slots__ = ("_environment", "clock", "notices")
@@ -70,13 +71,17 @@ class Context:
     def __init__(self, environment: Mapping[str, str], notices: Notices, clock: Callable[[], float]) -> None:
         self._environment, self.notices, self.clock = environment, notices, clock
 
-    def text(self, name: str, default: str) -> str:
-        """A setting as text."""
-        return self._environment.get(f"STRANDLINE_{name.upper()}", default)
+    def text(self, name: str) -> str:
+        """A setting as text. Raises SettingError when there is none."""
+        variable = f"STRANDLINE_{name.upper()}"
+        try:
+            return self._environment[variable]
+        except KeyError:
+            raise SettingError(f"{variable} is missing: run ./strandline site, which writes it into the unit") from None
 
-    def number(self, name: str, default: int, low: int, high: int) -> int:
+    def number(self, name: str, low: int, high: int) -> int:
         """A setting that is a whole number. Raises SettingError."""
-        text = self.text(name, str(default))
+        text = self.text(name)
         if not (text.isascii() and text.isdigit()) or not low <= int(text) <= high:
             raise SettingError(f"STRANDLINE_{name.upper()} is {text!r}: set it to a whole number from {low} to {high}")
         return int(text)
