@@ -113,6 +113,7 @@ def settings_of(variables: Variables, action: ActionModule) -> dict[str, Any]:
 def checked(action: ActionModule, arguments: dict[str, Any], variables: Variables) -> dict[str, Any]:
     """Check every file, the --limit and the target; then take the lock."""
     groups: Mapping[str, list[str]] = variables["groups"]
+    verb = arguments["verb"] or "this run"
     warnings: list[str] = []
     hosts = 0
     for directory in inventory_directories(variables):
@@ -123,6 +124,9 @@ def checked(action: ActionModule, arguments: dict[str, Any], variables: Variable
     if wrong := targets.unmatched(split_host_pattern(limit) if limit else (), groups):
         raise Refusal(f"--limit names {', '.join(wrong)}, which is neither a host nor a group of this inventory.")
     chosen = targets.hosts_of(groups, arguments["target"], arguments["among"])
+    groups_it_takes = " or ".join(arguments["among"])
+    if not chosen and set(arguments["among"]) != set(targets.FUNCTIONS):
+        raise Refusal(f"This inventory has no host of {groups_it_takes}, and {verb} acts on no others.")
     in_limit = set(variables.get("ansible_play_hosts_all", ()))
     # Where others have to take part, a --limit is no way to say whom a run acts on.
     needed = [host for group in arguments["needs"] for host in groups.get(group, ())]
@@ -134,7 +138,6 @@ def checked(action: ActionModule, arguments: dict[str, Any], variables: Variable
     if arguments["target"] and (left_out := [host for host in chosen if host not in in_limit]):
         raise Refusal(f"target names {', '.join(left_out)}, and --limit leaves it out. Give one of the two.")
     if limit and chosen and not in_limit.intersection(chosen):
-        verb, groups_it_takes = arguments["verb"] or "this run", " or ".join(arguments["among"])
         raise Refusal(f"--limit {limit} leaves none of the hosts that {verb} acts on: {groups_it_takes}.")
     if arguments["lock"] != "none" and not action._play_context.check_mode:
         lock.take(sources_of(variables), arguments["lock"], arguments["verb"])

@@ -47,6 +47,11 @@ options:
       validate:
         description: Command that must succeed before the file takes its place; C(%s) is where the text lies meanwhile.
         type: str
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
 author: Strandline developers
 """
 EXAMPLES = r"""

@@ -41,6 +41,11 @@ options:
     type: list
     elements: path
     default: [/, /var/lib, /var/log, /var/spool]
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
 author: Strandline developers
 """
 EXAMPLES = r"""

@@ -26,6 +26,11 @@ options:
     type: list
     elements: int
     required: true
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
 author: Strandline developers
 """
 EXAMPLES = r"""

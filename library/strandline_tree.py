@@ -37,6 +37,11 @@ options:
     type: list
     elements: str
     default: []
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
 author: Strandline developers
 """
 EXAMPLES = r"""

@@ -102,6 +102,13 @@ def test_a_host_that_another_one_delegates_to_is_known_by_its_own_name(inventory
     assert "HostKeyAlias=ams1" not in said
 
 
+def test_an_inventory_without_hosts_that_the_verb_acts_on_is_an_error(inventory: Path) -> None:
+    shutil.rmtree(inventory / "providers")
+    code, said, reached = play(inventory)
+    assert (code, reached) == (2, False), said
+    assert "This inventory has no host of sensors, and retire acts on no others." in said
+
+
 def test_a_mistake_in_a_providers_file_is_said_with_file_line_host_field_and_remedy(inventory: Path) -> None:
     file = inventory / "providers" / "alder.yml"
     file.write_text(file.read_text().replace("country: NL", "country: XX"))

@@ -16,6 +16,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted(path.stem for path in (ROOT / "library").glob("*.py"))
 CALLBACKS = sorted(path.stem for path in (ROOT / "callback_plugins").glob("*.py"))
+CONNECTIONS = sorted(path.stem for path in (ROOT / "connection_plugins").glob("*.py"))
 
 
 def filters() -> list[str]:
@@ -40,7 +41,7 @@ def ansible_doc(*arguments: str) -> dict[str, Any]:
     return found
 
 
-KINDS = [("module", MODULES), ("filter", filters()), ("callback", CALLBACKS)]
+KINDS = [("module", MODULES), ("filter", filters()), ("callback", CALLBACKS), ("connection", CONNECTIONS)]
 
 
 @pytest.mark.parametrize(("kind", "names"), KINDS, ids=[kind for kind, _ in KINDS])
@@ -61,6 +62,13 @@ def test_each_has_examples_that_use_it_and_says_what_it_returns(kind: str, names
         options = set(said["doc"].get("options", {}))
         for task in used if kind == "module" else ():
             assert set(task[name] or {}) <= options, f"an example of {name} has an option that it does not have"
+
+
+def test_each_module_says_how_far_it_supports_check_mode_and_differences() -> None:
+    for name, said in ansible_doc("-t", "module", *MODULES).items():
+        supports = {what: each["support"] for what, each in said["doc"].get("attributes", {}).items()}
+        assert supports.keys() >= {"check_mode", "diff_mode"}, name
+        assert supports["check_mode"] == "full", name
 
 
 def test_what_acts_on_the_controller_has_its_documentation_in_library() -> None:
