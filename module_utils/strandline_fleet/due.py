@@ -46,7 +46,7 @@ class Item:
     """Where it is done, a URL."""
 
     def is_due(self, today: dt.date, lease_days: int, certificate_days: int) -> bool:
-        """Whether it is time: it has happened, or will within so many days."""
+        """Whether it is time: it has happened, or will within this number of days."""
         ahead = certificate_days if self.kind is Kind.CERTIFICATE else lease_days
         return self.day <= today + dt.timedelta(days=ahead)
 
@@ -61,7 +61,7 @@ def in_days(day: dt.date, today: dt.date) -> str:
 
 
 def last_day_to_cancel(host: Host, provider: Provider) -> dt.date | None:
-    """The last day on which a lease can be cancelled before it renews; None where nothing is said of it."""
+    """The last day on which a lease can be cancelled before it renews; None without a notice period."""
     days = host.lease.cancel_days
     if days is None:
         days = provider.details.get("cancel_days")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 PRODUCT = "-//Strandline//due//EN"
 LINE_OCTETS = 75
-"""RFC 5545, section 3.1: a content line has at most so many octets, its CRLF not counted."""
+"""RFC 5545, section 3.1: the most octets of a content line, without its CRLF."""
 URL = re.compile(r"https?://[!-~]+")
 
 

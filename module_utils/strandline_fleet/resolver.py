@@ -22,7 +22,7 @@ UDP_SIZE = 1232  # octets that an answer may have; no path cuts them
 
 
 class LookupFailed(Exception):
-    """Nothing is known: no answer, or one that is none. The text says why."""
+    """Nothing is known: no answer came, or none that can be read. The text says why."""
 
 
 class _Broken(Exception):

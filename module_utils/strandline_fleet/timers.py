@@ -29,8 +29,8 @@ class Clocked:
     minutes: int = 120
     """A run that takes longer is ended."""
     spread_minutes: int = 10
-    """It begins at any time within so many minutes, so that not all runs begin together. 0: at once, and a run that
-    was missed while the machine was off is not made up for."""
+    """It begins at a random time within this number of minutes, so that not all runs begin together. 0: at once,
+    and a run that was missed while the machine was off is not made up for."""
 
 
 CLOCKED = (

@@ -148,7 +148,7 @@ def wrapper_lines(text: str) -> list[str]:
 
 
 def proxies(configuration: str) -> list[str]:
-    """Proxies that apt is told to use, by `apt-config dump`; DIRECT is none (apt-transport-http(1))."""
+    """Proxies that apt is told to use, by `apt-config dump`; DIRECT means no proxy (apt-transport-http(1))."""
     found = re.findall(r'(?m)^Acquire::https?::Proxy(?:::\S*)? "([^"]+)";', configuration)
     return [proxy for proxy in dict.fromkeys(found) if proxy != "DIRECT"]
 

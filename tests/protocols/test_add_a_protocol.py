@@ -164,14 +164,35 @@ def test_docs_and_rules_follow(copy: Copy, tmp_path: Path) -> None:
     )  # fmt: skip
 
 
+def rules_that_match(copy: Copy, lines: list[str]) -> list[list[str]]:
+    """The events whose patterndb rule takes a line that the daemon wrote: by pdbtool too, where there is one."""
+    messages = [line[line.index("event=") :] for line in lines]
+    rules = copy.top / "patterndb.xml"
+    copy.run(sys.executable, "files/strandline/event/render.py", "patterndb", rules)
+    if shutil.which("pdbtool"):
+        for message in messages:
+            copy.run("pdbtool", "match", "-p", rules, "-P", "strandline-finger", "-M", message)
+    found: list[list[str]] = copy.python(
+        "from tests.catalogue.test_event_catalogue import EVENTS, pcre\n"
+        f"print(json.dumps([[e.name for e in EVENTS if pcre(e).fullmatch(text)] for text in {messages!r}]))"
+    )
+    return found
+
+
 def test_the_daemon_answers_heartbeat_and_canary_and_logs(copy: Copy, listener: tuple[int, socket.socket]) -> None:
     port, events = listener
+    lines: list[str] = []
+
+    def logged() -> str:
+        lines.append(events.recv(8192).decode())
+        return lines[-1]
+
     asked = (
         "from strandline.sensor.forwarding import asking\n"
         f"print(json.dumps(asking.answers('finger', '127.0.0.1', {port}, 'tcp')))"
     )
     assert copy.python(asked) is True
-    assert re.search(r' proto=tcp query="canary-[0-9a-f]{20}"$', events.recv(8192).decode())
+    assert re.search(r' proto=tcp query="canary-[0-9a-f]{20}"$', logged())
     sent = copy.python(
         "from strandline_fleet import canary, probes\n"
         "from strandline.protocols.client import mark\n"
@@ -179,17 +200,18 @@ def test_the_daemon_answers_heartbeat_and_canary_and_logs(copy: Copy, listener: 
         "print(json.dumps([canary.send(probe).failure, probe.event, *probe.value]))"
     )
     assert sent[:3] == ["", "finger.query", "query"]
-    assert events.recv(8192).decode().endswith(f' query="{sent[3]}"')
+    assert logged().endswith(f' query="{sent[3]}"')
     with socket.create_connection(("127.0.0.1", port)) as stranger:
         stranger.sendall(b'ro"ot\xff\r')
         stranger.sendall(b"\n")
         assert stranger.recv(99) == b"No one logged on.\r\n"
         assert stranger.recv(99) == b""
-    assert events.recv(8192).decode().endswith(r' query="ro\x22ot\xff"')
+    assert logged().endswith(r' query="ro\x22ot\xff"')
     with socket.create_connection(("127.0.0.1", port)) as stranger:
         stranger.sendall(b"x" * 3000)
         assert stranger.recv(99) == b""
-    assert " reason=oversize data=" in events.recv(8192).decode()
+    assert " reason=oversize data=" in logged()
+    assert rules_that_match(copy, lines) == [["finger.query"]] * 3 + [["finger.malformed"]]
 
 
 def test_an_event_counts_for_its_feed(copy: Copy) -> None:

@@ -93,7 +93,7 @@ def iso(moment: int) -> str:
 
 
 def timestamp(text: str) -> int:
-    """Read an ISO 8601 time stamp; raise ValueError or OverflowError when it is none."""
+    """Read an ISO 8601 time stamp; raise ValueError or OverflowError for any other text."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError("no time zone")
@@ -110,7 +110,7 @@ def _time(text: bytes) -> int:
 
 
 def address(text: str) -> bytes:
-    """Return an address packed, IPv4-mapped ones as IPv4; raise OSError or ValueError if it is none."""
+    """Return an address packed, IPv4-mapped ones as IPv4; raise OSError or ValueError for any other text."""
     try:
         return inet_pton(AF_INET, text)
     except OSError:
@@ -124,7 +124,7 @@ def shown(packed: bytes) -> str:
 
 
 def _number(text: str, most: int) -> int:
-    """Read a number of ASCII digits; raise Reject when it is none, or above `most`."""
+    """Read a number of ASCII digits; raise Reject for any other text, or a number above `most`."""
     if not (text.isascii() and text.isdigit()):
         raise Reject("n, sport or dport: not a number")
     if len(text) > 19 or int(text) > most:

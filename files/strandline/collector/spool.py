@@ -16,7 +16,7 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-# The UTC hour in which the collector received what is in it: events (.log), and what is none (.jsonl).
+# Named after the UTC hour in which its lines were received: events (.log), or lines that are not events (.jsonl).
 HOURLY = re.compile(r"([0-9]{8}-[0-9]{2})\.(?:log|jsonl)")
 MAX_LINES = 8192  # in a chunk: a broken file of newlines must not become a million rejects at once
 QUIET_SECONDS = 7200  # a file that nobody has written to for so long is finished
@@ -134,7 +134,7 @@ class Spool:
         return sum(max(0, state.st_size - self._start(name, state).offset) for name, state in self.files())
 
     def unfinished(self, name: str) -> Chunk | None:
-        """Return what a finished file still holds: a last line that never got its newline; None when there is none."""
+        """Return what a finished file still holds: a last line that never got its newline, or None."""
         path = self.directory / name
         start = self._start(name, path.stat())
         with path.open("rb", buffering=0) as file:

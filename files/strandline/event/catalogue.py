@@ -18,12 +18,12 @@ PACKAGE = Path(__file__).resolve().parents[1]
 CAP = 256
 """Bytes of a value that are kept unless its `cap` says otherwise; the listeners' VALUE_CAP."""
 SENSOR = "sensor"
-"""The sensor itself, which tells of its own state. It is no listener and has no port."""
+"""The sensor itself, which reports its own state. It is not a listener and has no port."""
 NAME = re.compile(r"[a-z][a-z0-9]{0,15}")
 UNIT = re.compile(r"[A-Za-z0-9@_.:-]{1,120}\.service")
 FLOW = ("saddr", "sport", "daddr", "dport", "proto")
 RESERVED = {"event", *FLOW, "sensor", "run", "n", "ts", "rts", "program", "reject", "msg"}
-"""Names that the parsed spool has uses of its own for (FLOW and event stand in every line)."""
+"""Names that the parsed spool uses itself (FLOW and event are in every line)."""
 
 
 class CatalogueError(ValueError):

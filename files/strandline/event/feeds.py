@@ -119,7 +119,7 @@ class Feeds:
         return [rule.category for rule in rules if not rule.conditions or rule.matches(data)]
 
     def rule(self, category: str) -> Rule:
-        """Return a category's rule; raise FeedError when there is none."""
+        """Return a category's rule; raise FeedError for an unknown category."""
         for rule in self.rules:
             if rule.category == category:
                 return rule

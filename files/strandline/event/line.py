@@ -126,7 +126,7 @@ def _head(event: Event, flow: Flow) -> str:
 
 
 def _shortened(event: Event, room: int) -> str:
-    """The values in so many bytes: the longest is halved until they fit."""
+    """The values within a number of bytes: the longest is halved until they fit."""
     caps = dict.fromkeys(event.values, VALUE_CAP)
     quoted = {key: quote(value) for key, value in event.values.items()}
     while True:

@@ -36,8 +36,6 @@ _WINDOW = re.compile(
     r"^# ([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:00) - ([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:00)$", re.MULTILINE
 )
 _TEXT_WIDTH = 72
-# Yeti's plugins begin at these lines of the file; a comment line after the first of them must not look like data.
-_NO_PIPE_AFTER = 64
 _DOTTED_QUAD = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
 
 

@@ -49,7 +49,7 @@ class JournalError(Exception):
 
 
 def parse(line: bytes) -> tuple[Entry, str] | None:
-    """An entry and its cursor; None for what is none."""
+    """An entry and its cursor; None for a line that is not an entry."""
     try:
         tree: dict[str, Any] = json.loads(line)
         message = tree.get("MESSAGE")

@@ -26,7 +26,7 @@ class Counter:
 
 
 def parse(output: str) -> Iterator[Counter]:
-    """The counters in what was printed; a line that is none is passed over (the first one has titles)."""
+    """The counters in what was printed; other lines are passed over (the first one has titles)."""
     for line in output.splitlines():
         # A path or an address may hold anything but is in the middle.
         head, _, rest = line.partition(";")

@@ -192,7 +192,7 @@ def _day(text: object) -> dt.date | None:
 
 
 def _dig(node: Any, *keys: str) -> dict[str, Any]:
-    """The mapping at the end of some keys; an empty one where there is none."""
+    """The mapping at the end of some keys; an empty one where anything else stands."""
     for key in keys:
         node = node.get(key) if isinstance(node, dict) else None
     return node if isinstance(node, dict) else {}

@@ -34,7 +34,7 @@ DATABASE_PATIENCE = 180.0
 
 
 def wait_after(tries: int) -> timedelta | None:
-    """How long to wait after so many tries; None: give up."""
+    """How long to wait after this number of tries; None: give up."""
     if tries >= GIVE_UP_TRIES:
         return None
     return min(timedelta(minutes=2 ** min(tries, 10)) / 2, LONGEST_WAIT)

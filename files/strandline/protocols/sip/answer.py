@@ -1,4 +1,4 @@
-"""What a PBX would answer (RFC 3261, section 8.2 and 22): every account is asked for its password, none is ever let in.
+"""What a PBX would answer (RFC 3261, section 8.2 and 22): every account needs a password, and nobody is let in.
 
 - OPTIONS is answered 200 and says what the PBX can; REGISTER, INVITE and others are challenged with 401, again and
   again, whatever the extension and the credentials are: as Asterisk does, an extension that exists is not told from

@@ -124,10 +124,10 @@ def first_line(data: bytes) -> bytes:
 
 
 def request_line(line: bytes) -> Request | None:
-    """Method, URI and version of a Request-Line (section 7.1), None when it is none.
+    """Method, URI and version of a Request-Line (section 7.1); None for any other line.
 
-    A line of another protocol, such as `GET / HTTP/1.1`, is none. There may be blanks around it and in it; the URI or
-    the version may be missing where the other shows that SIP was meant.
+    A line of another protocol, such as `GET / HTTP/1.1`, does not count. There may be blanks around it and in it; the
+    URI or the version may be missing where the other shows that SIP was meant.
     """
     inner = line.strip()
     words = inner.split()
@@ -161,7 +161,7 @@ def next_start(data: bytes) -> int:
 
 
 def parse(data: bytes, stream: bool = False) -> Request | None:
-    """The request that `data` holds, None when it is none.
+    """The request that `data` holds; None when it holds anything else.
 
     For a datagram everything behind the blank line is the body; from a stream come the headers alone (section 18.3).
     """
@@ -210,7 +210,7 @@ def _plain_headers(head: bytes) -> dict[bytes, bytes] | None:
         if odd in head:
             return None
     first = {_NAMES.get(name) or _known_as(name): value for name, _, value in [line.partition(b": ") for line in lines]}
-    # An empty name or value, or a name that is none, shows that the line was no `Name: value`.
+    # An empty name or value, or a name with other characters, shows that the line was not `Name: value`.
     sound = len(first) == len(lines) and all(first.values()) and all(map(_is_name, first))
     return first if sound and not head.endswith(b" ") else None
 

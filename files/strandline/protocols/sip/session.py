@@ -23,7 +23,7 @@ HEADERS_SIZE_MAX = 8192
 """Bytes of start line and headers that a stream may take; scanners send about 500."""
 
 BODY_SIZE_MAX = 65536
-"""Bytes of a body that are skipped on a stream; none is ever kept."""
+"""Bytes of a body that are skipped on a stream; a body is never kept."""
 
 MESSAGES_PER_TURN = 16
 """Messages that one stream may have before the others have their turn: one segment can hold hundreds."""
@@ -113,7 +113,7 @@ class StreamSession:
         self._buffer = b""
         self._body: Request | None = None  # a request whose body is still to come
         self._skip = 0  # bytes of body still to come
-        self._held = b""  # the beginning of that body: if it never ends, it was none
+        self._held = b""  # the beginning of that body: if it never ends, it was not a body
         self._tail = b""  # the end of the last body that may have been the next message's beginning
         self._silent = True  # nothing was logged yet
         self._heard = False  # a message was read
@@ -270,7 +270,7 @@ class StreamSession:
         step.send += self._answerer.answer(request, self._flow, None, body_too_large)
 
     def _hopeless(self) -> bool:
-        """Whether no SIP message can begin here: a binary byte first, or a whole first line that is none."""
+        """Whether no SIP message can begin here: a binary byte first, or a whole first line that does not begin one."""
         start = self._buffer.lstrip()
         if not 0x20 < start[0] < 0x7F:
             return True

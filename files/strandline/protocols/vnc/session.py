@@ -44,7 +44,7 @@ _LINE_END = re.compile(rb"[ \t]*\r?\n|\r")
 
 
 def protocol_version(data: bytes) -> bytes | None:
-    """The client's ProtocolVersion without its line end: empty while more bytes are needed, None when it is none."""
+    """The client's ProtocolVersion without its line end: empty while more bytes are needed, None for anything else."""
     whole = _VERSION.match(data)
     if whole is not None:
         return whole[0]

@@ -37,7 +37,7 @@ class Deadlines:
             yield oldest
 
     def next(self) -> float | None:
-        """When the next one expires, None when there is none."""
+        """When the next one expires; None when nothing waits."""
         return next((since + self.timeout for since in self._since.values()), None)
 
     def __len__(self) -> int:

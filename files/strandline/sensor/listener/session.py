@@ -72,7 +72,7 @@ class Context:
         self._environment, self.notices, self.clock = environment, notices, clock
 
     def text(self, name: str) -> str:
-        """A setting as text. Raises SettingError when there is none."""
+        """A setting as text. Raises SettingError when it is missing."""
         variable = f"STRANDLINE_{name.upper()}"
         try:
             return self._environment[variable]

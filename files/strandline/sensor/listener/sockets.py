@@ -96,7 +96,7 @@ class DatagramPort:
         self._destinations: dict[bytes, Destination] = {}
 
     def receive(self) -> Datagram | None:
-        """The next datagram, None when there is none (or the kernel could not hand it over: the event loop comes
+        """The next datagram; None when nothing waits (or the kernel could not hand it over: the event loop comes
         again)."""
         try:
             size, ancillary, _, peer = self.socket.recvmsg_into([self._buffer], _ANCILLARY)

@@ -92,7 +92,7 @@ class EventWriter:
             self._waiting_bytes -= len(self._waiting.popleft())
 
     def _ready(self, seconds: float) -> bool:
-        """Whether the reader takes more within so many seconds."""
+        """Whether the reader takes more within this time (seconds)."""
         if self._socket is None or seconds <= 0:
             return False
         poll = select.poll()  # not select(): a descriptor may be above 1023
