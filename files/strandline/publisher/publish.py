@@ -59,6 +59,16 @@ class Gathered:
         if value in self._never:
             self.never_listed += 1
             return
+        if ":" in address:
+            address = address_text(value)
+        # An address comes twice only when it was stored in two forms, as itself and IPv4-mapped.
+        if known := self.proven.pop(address, None):
+            self.proven_count -= 1
+        elif known := self.unproven.pop(address, None):
+            self.unproven_count -= 1
+        if known:
+            first, last = min(first, known.first_seen), max(last, known.last_seen)
+            events, verified = events + known.events, verified + known.verified_events
         if verified:
             self.proven_count += 1
             chosen, room = self.proven, self._most
@@ -67,13 +77,6 @@ class Gathered:
             chosen, room = self.unproven, self._most_unproven
         if len(chosen) >= room:
             return
-        if ":" in address:
-            address = address_text(value)
-        # An address comes twice only when it was stored in two forms, as itself and IPv4-mapped.
-        if known := self.proven.pop(address, None) or self.unproven.pop(address, None):
-            first, last = min(first, known.first_seen), max(last, known.last_seen)
-            events, verified = events + known.events, verified + known.verified_events
-            chosen = self.proven if verified else self.unproven
         system = self._table.find(value)
         chosen[address] = Entry(system.asn if system else -1, address, system, first, last, events, verified)
 
@@ -141,6 +144,7 @@ class Run:
         self.previous = site.load_records(self.former, config.feeds)
         self.history = guards.History(config.state / "history.json")
         self.loaded: Loaded = load_or_last(config.asn_table, config.state / "asn.table")
+        self.disk_problems: list[str] = []
         self._formatted = formatted.Writer(config.formats, self.former)
         self._combined = formatted.Combined(config.never)
         self._serial = int(window.end.timestamp())
@@ -328,6 +332,19 @@ class Run:
         kept = {feed.category: self.keep(builder, feed.category, problem) for feed in self.config.feeds}
         return {category: record for category, record in kept.items() if record is not None}
 
+    def _prune(self, condition: Condition) -> None:
+        """Remove old generations: before any file is written, since on a full disk there is room for none otherwise.
+
+        They are old by this machine's clock and by the database's: a wrong one removes nothing.
+        """
+        try:
+            removed = store.prune(self.config.webroot, min(self.now, condition.clock))
+        except OSError as error:
+            _LOG.error("old generations can't be removed: %s", error)
+            self.disk_problems.append(f"old generations can't be removed ({error.strerror})")
+        else:
+            _LOG.info("%d old generations are removed", removed)
+
     def compile_all(self, builder: store.Builder, source: Source) -> tuple[dict[str, site.Record], Condition, str]:
         """Publish every feed from one snapshot, or keep all of them; the last value says why then.
 
@@ -337,6 +354,7 @@ class Run:
             condition = snapshot.condition
             published = [record.end for record in self.previous.values()]
             guards.judge_window(self.window, condition, published, through_now=self.config.through_now)
+            self._prune(condition)
             addresses = sum(record.addresses + record.addresses_ipv6 for record in self.previous.values())
             problem = guards.silence(condition, 0 if self.accept.drop else addresses, self.config.guard)
             if problem:
@@ -365,6 +383,7 @@ def _problems(
     found += combined.problems
     if condition is not None:
         found += guards.silent_collectors(condition, run.config.guard)
+    found += run.disk_problems
     if run.loaded.problem:
         _LOG.error("%s", run.loaded.problem)
         found.append(run.loaded.problem)
@@ -398,7 +417,7 @@ def run(config: Config, source: Source, window: Window, *, now: datetime, accept
         if unavailable:
             failed = tuple(feed.category for feed in config.feeds)
         there = {category: record for category, record in records.items() if record.status != "failed"}
-        _switch(this, builder, there, condition, problems, combined)
+        problems += _switch(this, builder, there, condition, problems, combined)
     published = tuple(r.category for r in records.values() if r.status == "published")
     return Outcome(
         published,
@@ -416,20 +435,30 @@ def _switch(
     condition: Condition | None,
     problems: tuple[str, ...],
     combined: site.Combined,
-) -> None:
-    """Finish the generation and let the site lead to it; one that says nothing new is dropped. Raises OSError."""
+) -> tuple[str, ...]:
+    """Finish the generation and let the site lead to it; one that says nothing new is dropped.
+
+    Returns what went wrong after that. Raises OSError when the site stays as it was.
+    """
     config, former = this.config, this.former
     published = site.fingerprint(this.previous, site.published_problems(former), site.published_combined(former))
     found = site.fingerprint(records, problems, combined.files)
-    if store.current(config.webroot) is not None and found == published:
+    # Each hour in which the database was asked has a generation, though nothing may have been seen: its list says until
+    # when it holds.
+    asked_anew = condition is not None and not store.is_of_hour(former, this.window.end)
+    if store.current(config.webroot) is not None and found == published and not asked_anew:
         _LOG.info("nothing has changed since the last generation")
-        return
+        return ()
     name = store.free_name(config.webroot, this.window.end)
     site.write(builder, config, site.Report(name, this.now, records, condition, this.loaded, problems, combined))
     generation = builder.finish(name, key=config.signing_key, comment=f"generation {name}")
     store.switch(config.webroot, generation)
-    this.history.add(this.window, {r.category: r.unproven for r in records.values() if r.status == "published"})
-    if former == config.webroot:
-        store.remove_flat_site(config.webroot)
-    removed = store.prune(config.webroot, this.now)
-    _LOG.info("generation %s is published%s", name, f", {removed} old ones are removed" if removed else "")
+    _LOG.info("generation %s is published", name)
+    try:
+        this.history.add(this.window, {r.category: r.unproven for r in records.values() if r.status == "published"})
+        if former == config.webroot:
+            store.remove_flat_site(config.webroot)
+    except OSError as error:
+        _LOG.error("it is published, but not all is tidy: %s", error)
+        return (f"after the publication: {error}",)
+    return ()
