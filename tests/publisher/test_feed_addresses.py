@@ -220,6 +220,9 @@ def test_what_is_kept_of_a_table_is_the_table(tmp_path: Path) -> None:
     assert (first.problem, again.problem) == ("", "")
     for address in ("192.0.2.0", "192.0.2.255", "192.0.3.0", "2001:db8::1", "2001:db9::"):
         assert first.table.find(addresses.packed(address)) == again.table.find(addresses.packed(address))
-    for damage in (b"", b"x" * 100, (tmp_path / "cache").read_bytes()[:-3], (tmp_path / "cache").read_bytes() + b"x"):
+    kept = (tmp_path / "cache").read_bytes()
+    for damage in (b"", b"x" * 100, kept[:-3], kept + b"x", kept[:-4] + b"\xff" * 4):
         (tmp_path / "cache").write_bytes(damage)
-        assert load_or_last(tmp_path / "asn.tsv", tmp_path / "cache").table.find(addresses.packed("192.0.2.0"))
+        found = load_or_last(tmp_path / "asn.tsv", tmp_path / "cache").table
+        assert found.find(addresses.packed("192.0.2.0"))
+        assert found.find(addresses.packed("2001:db8::1")), "its system is the last number of the file"

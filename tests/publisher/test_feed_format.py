@@ -168,6 +168,8 @@ def test_a_source_in_two_forms_is_one_line(settings: config.Config, source: Fake
     found = json.loads(line)
     assert (found["first_seen"], found["last_seen"]) == ("2026-11-24T17:55:00Z", "2026-11-25T01:00:00Z")
     assert (found["events"], found["verified_events"], found["verified"]) == (5, 1, True)
+    listed = json.loads((settings.webroot / "current/feeds.json").read_text(encoding="utf-8"))["feeds"]
+    assert [feed["held_back"]["unproven"] for feed in listed if feed["status"] == "published"] == [0]
 
 
 @pytest.mark.parametrize(

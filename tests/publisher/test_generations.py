@@ -23,6 +23,8 @@ import jsonschema
 import pytest
 from publisher_fakes import END, ROOT, FakeSource, row
 from strandline.publisher import config, publish, store, window
+from strandline.publisher.errors import SourceUnavailableError
+from strandline.publisher.source import Condition
 
 HOUR = timedelta(hours=1)
 
@@ -312,3 +314,69 @@ def test_a_reader_who_follows_the_list_never_sees_two_halves(settings: config.Co
         publisher.join()
     assert rounds >= 1000
     assert len(switched) > 5
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a file system")
+def test_a_disk_full_of_old_generations_makes_room_by_itself(settings: config.Config, source: FakeSource) -> None:
+    """They go before the new one is written: nothing could be published ever again otherwise."""
+    with small_disk("3m") as disk:
+        (disk / "www").mkdir()
+        settings = dataclasses.replace(settings, webroot=disk / "www", feeds=settings.feeds[:3])
+        fill(settings, source)
+        for hours in (0, 1, 2):
+            run(settings, source, hours=hours)
+        old = disk / "www/generations/2026/11/25/04/ballast"
+        with contextlib.suppress(OSError):
+            old.write_bytes(bytes(4 << 20))
+        fill(settings, source, 9)
+        with pytest.raises(OSError, match="No space left"):
+            run(settings, source, hours=4)
+        assert run(settings, source, hours=8 * 24).failed == ()
+        assert whole(settings.webroot / "current")["generation"] == "/2026/12/03/03/"
+
+
+def test_a_wrong_clock_removes_no_generation(settings: config.Config, source: FakeSource) -> None:
+    """This machine's is months ahead: while the database is away, and with a window that is named by hand."""
+    fill(settings, source)
+    for hours in (0, 1, 2):
+        run(settings, source, hours=hours)
+    before = generations(settings)
+    ahead = END + 100 * 24 * HOUR
+    source.condition = Condition(END + 4 * HOUR, END)
+    source.away = SourceUnavailableError("down")
+    publish.run(settings, source, window.ending_at(ahead), now=ahead)
+    source.away = None
+    publish.run(settings, source, window.ending_at(END + 3 * HOUR), now=ahead)
+    assert set(before) < set(generations(settings))
+    # One that can't be removed is named, and keeps neither the others nor the feeds.
+    foreign = settings.webroot / "generations/2020/02/28/00"
+    foreign.parent.mkdir(parents=True)
+    foreign.symlink_to(settings.state)
+    (settings.webroot / "generations/2026/02/30/00").mkdir(parents=True)  # no day at all
+    source.condition = Condition(END + 40 * 24 * HOUR, END + 40 * 24 * HOUR)
+    outcome = run(settings, source, hours=39 * 24)
+    assert outcome.failed == ()
+    assert [problem for problem in outcome.problems if "can't be removed" in problem]
+    assert settings.state.is_dir()
+    assert "2026/11/25/04" not in generations(settings)
+
+
+def test_a_history_that_can_not_be_written_stops_no_feed(settings: config.Config, source: FakeSource) -> None:
+    fill(settings, source)
+    (settings.state / "history.json").mkdir()
+    outcome = run(settings, source)
+    assert (outcome.failed, len(outcome.problems)) == ((), 1)
+    assert "after the publication" in outcome.problems[0]
+    assert whole(settings.webroot / "current")["generation"] == "/2026/11/25/03/"
+
+
+def test_a_site_without_feeds_says_each_hour_that_it_holds(settings: config.Config, source: FakeSource) -> None:
+    """Who watches `stale_after` would take a new network for a dead one."""
+    for hours in (0, 0, 5):
+        run(settings, source, hours=hours)
+    assert generations(settings) == ["2026/11/25/03", "2026/11/25/08"]
+    assert whole(settings.webroot / "current")["stale_after"] == "2026-11-25T10:04:00Z"
+    source.away = SourceUnavailableError("down")
+    for hours in (6, 7):
+        run(settings, source, hours=hours)
+    assert len(generations(settings)) == 3, "while the database is away nothing new is said"

@@ -261,3 +261,66 @@ def test_a_table_that_was_replaced_is_read(settings: config.Config, source: Fake
     settings.asn_table.write_text("198.18.0.0\t198.18.0.255\t64500\tZZ\tNEW\n", encoding="utf-8")
     run(settings, source, hours=1)
     assert "64500        |  NEW " in (settings.webroot / "current/dnsrd.txt").read_text(encoding="ascii")
+
+
+@pytest.mark.parametrize("policy", ["separate", "omit"])
+def test_a_source_that_is_proven_later_or_no_more_is_no_drop(
+    settings: config.Config, source: FakeSource, policy: str
+) -> None:
+    """It moves to the other file, or leaves the feed: the only one of a file does as well."""
+    settings = dataclasses.replace(settings, guard=Guard(unproven=policy))
+    for hours, (first, second) in enumerate([(0, 1), (1, 0), (0, 1)]):
+        source.categories["dnsrd"] = [row("192.0.2.1", verified=first), row("192.0.2.2", verified=second)]
+        assert run(settings, source, hours=hours).failed == ()
+        assert addresses(settings) == [f"192.0.2.{1 if first else 2}"]
+    source.categories["dnsrd"] = [row("192.0.2.1", verified=0), row("192.0.2.2", verified=0)]
+    assert run(settings, source, hours=3).failed == ()
+    assert addresses(settings) == []
+
+
+def test_another_policy_is_no_drop(settings: config.Config, source: FakeSource) -> None:
+    source.categories["dnsrd"] = [row("192.0.2.1"), *forged(100)]
+    for hours, policy in enumerate(["plausible", "separate", "several", "publish", "omit", "plausible"]):
+        found = run(dataclasses.replace(settings, guard=Guard(unproven=policy)), source, hours=hours)
+        assert (found.failed, found.problems) == ((), ()), policy
+
+
+@pytest.mark.parametrize("policy", ["plausible", "several", "omit", "separate"])
+def test_proven_sources_that_are_lost_are_missed_under_every_policy(
+    small: config.Config, source: FakeSource, policy: str
+) -> None:
+    """In a flood as well, when unproven sources are held back: that is the hour for it."""
+    small = dataclasses.replace(small, guard=dataclasses.replace(small.guard, unproven=policy))
+    proven = forged(60, verified=1)
+    source.categories["dnsrd"] = [*proven, row("192.0.2.1", verified=0), row("2001:db8::1")]
+    assert run(small, source).failed == ()
+    source.categories["dnsrd"] = [*proven[:20], *(row(f"198.18.9.{n}", verified=0) for n in range(250))]
+    outcome = run(small, source, hours=1)
+    assert outcome.failed == ("dnsrd",)
+    assert "dnsrd: IPv4: 20 rows, fewer than 50 % of the 60" in outcome.problems[0] or policy == "separate"
+    assert set(addresses(small)) >= {entry[0] for entry in proven}
+
+
+def test_a_database_without_any_event_drains_nothing(settings: config.Config, source: FakeSource) -> None:
+    """Made anew, or silent for so long that even the daily totals are gone: no published address is in the window."""
+    source.categories["dnsrd"] = forged(5)
+    run(settings, source)
+    source.categories["dnsrd"] = []
+    source.condition = Condition(source.condition.clock, None)
+    outcome = run(settings, source, hours=70 * 24)
+    assert outcome.failed == ("dnsrd",)
+    assert "the database has no event at all" in outcome.problems[0]
+    assert len(addresses(settings)) == 5
+    accept = publish.Accept(drop=True)
+    end = END + 70 * 24 * HOUR
+    assert publish.run(settings, source, window.ending_at(end), now=end, accept=accept).failed == ()
+    assert addresses(settings) == []
+
+
+def test_a_database_that_is_still_empty_publishes_a_site_without_feeds(
+    settings: config.Config, source: FakeSource
+) -> None:
+    source.condition = Condition(source.condition.clock, None)
+    outcome = run(settings, source)
+    assert (outcome.failed, outcome.problems) == ((), ())
+    assert feed(settings)["status"] == "none"

@@ -11,7 +11,7 @@ from publisher_fakes import ROOT, FakeSource, every_feed, row
 from strandline.collector import loader as load_events
 from strandline.event import feeds
 from strandline.publisher import __main__ as program
-from strandline.publisher import config, mirror
+from strandline.publisher import config, mirror, store
 from strandline.publisher.errors import SourceUnavailableError
 from strandline.shared.settings import ConfigurationError
 
@@ -91,6 +91,31 @@ def test_exit_status(file: Path, database: FakeSource, tmp_path: Path) -> None:
         program.main(["--config", str(file), "--end", "2026-11-25T03:30Z"])
     assert wrong.value.code == 2
     assert program.main(["--config", str(tmp_path / "none.yml")]) == 78
+
+
+def test_while_another_run_goes_on_it_is_tried_again_later(
+    file: Path, database: FakeSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(program, "_LOCK_TIMEOUT", 0.1)
+    database.categories["dnsrd"] = [row("198.18.0.1")]
+    with store.lock(tmp_path / "state/lock", timeout=0):
+        assert program.main(["--config", str(file), "--end", "2026-11-25T03:00Z"]) == 75
+    assert "another run has held" in caplog.text
+    assert "can't be written" not in caplog.text
+    assert store.current(tmp_path / "www") is None
+
+
+def test_a_mirror_that_can_not_be_prepared_is_told_of(
+    values: dict[str, object], database: FakeSource, tmp_path: Path
+) -> None:
+    """The feeds are published, and the watcher hears what is wrong."""
+    values |= {"mirrors": [MIRROR], "mirror_key": "/etc/strandline/publisher-mirror.key"}
+    (tmp_path / "state/mirror-web2.known_hosts").mkdir()
+    database.categories["dnsrd"] = [row("198.18.0.1")]
+    assert program.main(["--config", str(written(values, tmp_path)), "--end", "2026-11-25T03:00Z"]) == 1
+    [(_, stale_after, problems)] = database.notes
+    assert stale_after is not None
+    assert [problem.split(":")[0] for problem in problems] == ["mirror web2"]
 
 
 def test_a_real_database_that_is_down(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,8 +1,8 @@
 """`python3 -m strandline.publisher`: publish once.
 
 Exit status: 0 all feeds are published, 1 some (or none) are and the others keep their files, 75 the database
-can't be reached (try again later), 78 a configuration file can't be used (nothing was changed), 2 wrong arguments.
-75 and 78: sysexits.h.
+can't be reached or another run goes on (try again later), 78 a configuration file can't be used (nothing was changed),
+2 wrong arguments. 75 and 78: sysexits.h.
 """
 
 from __future__ import annotations
@@ -113,9 +113,11 @@ def _push(settings: config.Config) -> list[str]:
     until = time.monotonic() + _MIRRORS_SECONDS
     if settings.mirror_key is not None and store.current(settings.webroot) is not None:
         for one in settings.mirrors:
-            if problem := mirror.push(
-                one, settings.webroot, key=settings.mirror_key, state=settings.state, until=until
-            ):
+            try:
+                problem = mirror.push(one, settings.webroot, key=settings.mirror_key, state=settings.state, until=until)
+            except OSError as error:
+                problem = f"mirror {one.name}: {error}"
+            if problem:
                 _LOG.error("%s", problem)
                 missed.append(problem)
     return missed
@@ -141,6 +143,9 @@ def main(arguments: list[str] | None = None) -> int:
     except RefusedError as error:
         _LOG.error("%s", error)
         return 1
+    except TimeoutError as error:
+        _LOG.error("%s", error)
+        return _EX_TEMPFAIL
     except (OSError, ValueError) as error:
         _LOG.error("the website can't be written: %s", error)
         return 1

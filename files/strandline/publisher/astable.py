@@ -242,6 +242,8 @@ class AsTable:
                 family.read(file, count)
             if file.read(1):
                 raise ValueError("too long")
+            if any(max(family.systems, default=-1) >= len(table._systems) for family in table._families.values()):
+                raise ValueError("a range of no system")
         table.overlaps = heading["overlaps"]
         return table, heading
 

@@ -28,6 +28,8 @@ from .window import Window
 SEPARATOR = "  |  "
 HEADER_LINES = 70
 FOOTER_LINES = 4
+PARTS = ("", "-unproven")
+"""What follows the category in the names of a feed's text files: the second is for the policy `separate`."""
 _ASN_WIDTH = 11
 _NAME_WIDTH = 30
 _ADDRESS_WIDTH = {4: 15, 6: 39}
@@ -37,6 +39,11 @@ _WINDOW = re.compile(
 )
 _TEXT_WIDTH = 72
 _DOTTED_QUAD = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
+
+
+def text_name(category: str, family: int, *, part: str = "") -> str:
+    """Return the name of a text file for the address family (4 or 6)."""
+    return f"{category}{part}.txt" if family == 4 else f"{category}{part}-ipv6.txt"
 
 
 class Entry(NamedTuple):
@@ -215,6 +222,17 @@ def published_rows(text: str) -> Iterator[tuple[str, str]]:
         yield fields[2].strip(), fields[-2]
     if not lines or lines[-1] != f"#   Addresses: {count}":
         raise ValueError("no footer with the number of addresses")
+
+
+def published_proven(text: str) -> Iterator[tuple[str, str]]:
+    """Yield address and last seen time (as a text file has it) of each proven source of a published NDJSON file.
+
+    Raises ValueError, KeyError or TypeError when the file is not one of ours.
+    """
+    for line in text.splitlines():
+        row = json.loads(line)
+        if row["verified"]:
+            yield row["address"], f"{row['last_seen'][:10]} {row['last_seen'][11:19]}"
 
 
 def published_window(text: str) -> Window:

@@ -39,10 +39,15 @@ def judge_window(window: Window, condition: Condition, published: Iterable[datet
         )
 
 
-def silence(condition: Condition, guard: Guard) -> str:
-    """Say what is wrong when no event has come for too long; empty when all is well."""
+def silence(condition: Condition, published: int, guard: Guard) -> str:
+    """Say what is wrong when no event has come for too long; empty when all is well.
+
+    `published` is how many addresses the feeds have now: a database without any event can't be where they came from.
+    """
     newest = condition.newest_event
-    if newest is not None and condition.clock - newest > timedelta(hours=guard.silent_hours):
+    if newest is None:
+        return "the database has no event at all; see --accept-drop if that is intended" if published else ""
+    if condition.clock - newest > timedelta(hours=guard.silent_hours):
         hours = int((condition.clock - newest).total_seconds() // 3600)
         return f"no event has come for {hours} hours, the newest is of {newest.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     return ""
@@ -59,14 +64,15 @@ def silent_collectors(condition: Condition, guard: Guard) -> list[str]:
     ]
 
 
-def judge_drop(name: str, rows: int, expected: int, guard: Guard) -> None:
-    """Raise RefusedError when too few rows have come back."""
-    if expected and not rows:
-        raise RefusedError(f"{name}: no row, where {expected} published ones are still in the window")
-    if expected > guard.min_rows and rows * 100 < expected * guard.percent:
-        raise RefusedError(
-            f"{name}: {rows} rows, fewer than {guard.percent} % of the {expected} published ones still in the window"
-        )
+def judge_drop(what: str, rows: int, expected: int, guard: Guard, *, all_may_leave: bool) -> None:
+    """Raise RefusedError when too few rows have come back. `all_may_leave`: when there were few, none need to."""
+    problem = ""
+    if expected and not rows and not all_may_leave:
+        problem = f"no row, where {expected} published ones are still in the window"
+    elif expected > guard.min_rows and rows * 100 < expected * guard.percent:
+        problem = f"{rows} rows, fewer than {guard.percent} % of the {expected} published ones still in the window"
+    if problem:
+        raise RefusedError(f"{what}: {problem}; see --accept-drop if the loss is real")
 
 
 def most_rows(published: int | None, guard: Guard) -> int:

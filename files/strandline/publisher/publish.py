@@ -59,6 +59,16 @@ class Gathered:
         if value in self._never:
             self.never_listed += 1
             return
+        if ":" in address:
+            address = address_text(value)
+        # An address comes twice only when it was stored in two forms, as itself and IPv4-mapped.
+        if known := self.proven.pop(address, None):
+            self.proven_count -= 1
+        elif known := self.unproven.pop(address, None):
+            self.unproven_count -= 1
+        if known:
+            first, last = min(first, known.first_seen), max(last, known.last_seen)
+            events, verified = events + known.events, verified + known.verified_events
         if verified:
             self.proven_count += 1
             chosen, room = self.proven, self._most
@@ -67,13 +77,6 @@ class Gathered:
             chosen, room = self.unproven, self._most_unproven
         if len(chosen) >= room:
             return
-        if ":" in address:
-            address = address_text(value)
-        # An address comes twice only when it was stored in two forms, as itself and IPv4-mapped.
-        if known := self.proven.pop(address, None) or self.unproven.pop(address, None):
-            first, last = min(first, known.first_seen), max(last, known.last_seen)
-            events, verified = events + known.events, verified + known.verified_events
-            chosen = self.proven if verified else self.unproven
         system = self._table.find(value)
         chosen[address] = Entry(system.asn if system else -1, address, system, first, last, events, verified)
 
@@ -89,24 +92,41 @@ class Compiled:
     problem: str
 
 
-def text_name(feed: Feed, family: int, *, part: str = "") -> str:
-    """Return the name of a text file for the address family (4 or 6)."""
-    return f"{feed.category}{part}.txt" if family == 4 else f"{feed.category}{part}-ipv6.txt"
-
-
-def expected_rows(path: Path, window: Window, never: NeverList) -> int:
-    """Return how many rows of the published file must come back: last seen in the window, and still publishable.
-
-    A row leaves a feed by age only, so this tells a loss of data from a quiet week. 0 when there is no such file.
-    """
+def _still_there(rows: Iterable[tuple[str, str]], window: Window, never: NeverList) -> int:
+    """Count the published addresses (each with its last seen time) that are in the window and still publishable."""
     start, end = (f"{moment:%Y-%m-%d %H:%M:%S}" for moment in (window.start, window.end))
+    return sum(start <= seen < end and packed(address) not in never for address, seen in rows)
+
+
+def expected_rows(directory: Path, category: str, family: int, window: Window, never: NeverList) -> int:
+    """Return how many of a feed's published addresses of a family must come back.
+
+    An address leaves a feed by age only, so this tells a loss of data from a quiet week. It may have moved between the
+    file of unproven sources and the other one. 0 when there is no file.
+    """
+    expected = 0
+    for part in feedfile.PARTS:
+        path = directory / feedfile.text_name(category, family, part=part)
+        try:
+            rows = feedfile.published_rows(path.read_text(encoding="ascii"))
+            expected += _still_there(rows, window, never)
+        except FileNotFoundError:
+            continue
+        except ValueError as error:  # among them UnicodeDecodeError
+            _LOG.warning("%s: not a feed that this program wrote (%s); it is replaced", path, error)
+    return expected
+
+
+def expected_proven(directory: Path, category: str, family: int, window: Window, never: NeverList) -> int:
+    """Return how many of the published addresses must come back that were proven to be real, as `expected_rows`."""
+    path = directory / f"{category}.ndjson"
     try:
-        rows = feedfile.published_rows(path.read_text(encoding="ascii"))
-        return sum(start <= seen < end and packed(address) not in never for address, seen in rows)
+        rows = feedfile.published_proven(path.read_text(encoding="utf-8"))
+        return _still_there((row for row in rows if (":" in row[0]) == (family == 6)), window, never)
     except FileNotFoundError:
         return 0
-    except ValueError as error:  # among them UnicodeDecodeError
-        _LOG.warning("%s: not a feed that this program wrote (%s); it is replaced", path, error)
+    except (ValueError, KeyError, TypeError) as error:
+        _LOG.warning("%s: not a file that this program wrote (%s); it is replaced", path, error)
         return 0
 
 
@@ -124,6 +144,7 @@ class Run:
         self.previous = site.load_records(self.former, config.feeds)
         self.history = guards.History(config.state / "history.json")
         self.loaded: Loaded = load_or_last(config.asn_table, config.state / "asn.table")
+        self.disk_problems: list[str] = []
         self._formatted = formatted.Writer(config.formats, self.former)
         self._combined = formatted.Combined(config.never)
         self._serial = int(window.end.timestamp())
@@ -174,38 +195,40 @@ class Run:
 
     def _split(self, feed: Feed, sources: Gathered, unproven: dict[str, Entry], problem: str) -> Compiled | None:
         """Sort the entries into files, and judge each. Raises RefusedError."""
-        guard = self.config.guard
         parts = {"": {**unproven, **sources.proven}}
-        if guard.unproven == "separate":
-            parts = {"": sources.proven, "-unproven": unproven}
+        if self.config.guard.unproven == "separate":
+            parts = dict(zip(feedfile.PARTS, (sources.proven, unproven), strict=True))
         texts: dict[str, list[Entry]] = {}
         entries: list[Entry] = []
         for part, found in parts.items():
             ordered = sorted(found.values())
             entries += ordered
             for family in (4, 6):
-                name = text_name(feed, family, part=part)
+                name = feedfile.text_name(feed.category, family, part=part)
                 mine = [entry for entry in ordered if (":" in entry.address) == (family == 6)]
-                there = self.former is not None and (self.former / name).exists()
                 # The first file waits for the first address: an empty list would be worse than none.
-                if not mine and not there:
-                    continue
-                # Sources that are held back on purpose have not been lost.
-                if (
-                    there
-                    and self.former is not None
-                    and not self.accept.drop
-                    and not problem
-                    and guard.unproven != "omit"
-                ):
-                    guards.judge_drop(
-                        name, len(mine), expected_rows(self.former / name, self.window, self.config.never), guard
-                    )
-                texts[name] = mine
+                if mine or (self.former is not None and (self.former / name).exists()):
+                    texts[name] = mine
+        self._judge_drop(feed, entries, held_back=bool(problem))
         if not texts:
             return None
         held = {"never_listed": sources.never_listed, "unproven": sources.unproven_count - len(unproven)}
         return Compiled(texts, sorted(entries) if len(parts) > 1 else entries, len(unproven), held, problem)
+
+    def _judge_drop(self, feed: Feed, entries: list[Entry], *, held_back: bool) -> None:
+        """Compare a feed with what is published of it, each family by itself. Raises RefusedError."""
+        if self.former is None or self.accept.drop:
+            return
+        guard = self.config.guard
+        # Sources that are held back on purpose have not been lost: only those that were proven must come back then.
+        proven_only = held_back or guard.unproven in ("several", "omit")
+        if proven_only:
+            entries = [entry for entry in entries if entry.verified_events]
+        expected = expected_proven if proven_only else expected_rows
+        for family in (4, 6):
+            rows = sum((":" in entry.address) == (family == 6) for entry in entries)
+            there = expected(self.former, feed.category, family, self.window, self.config.never)
+            guards.judge_drop(f"IPv{family}", rows, there, guard, all_may_leave=proven_only)
 
     def write(self, builder: store.Builder, feed: Feed, compiled: Compiled) -> site.Record:
         """Write a feed's files and return its record. Raises OSError."""
@@ -280,7 +303,7 @@ class Run:
             record = self.write(builder, feed, compiled)
         except RefusedError as error:
             problem = str(error)
-            _LOG.error("%s: %s; the published files stay. See --accept-drop if the loss is real", category, problem)
+            _LOG.error("%s: %s; the published files stay", category, problem)
         except SourceUnavailableError:
             raise
         except SourceError as error:
@@ -309,17 +332,36 @@ class Run:
         kept = {feed.category: self.keep(builder, feed.category, problem) for feed in self.config.feeds}
         return {category: record for category, record in kept.items() if record is not None}
 
-    def compile_all(self, builder: store.Builder, source: Source) -> tuple[dict[str, site.Record], Condition]:
-        """Publish every feed from one snapshot. Raises SourceUnavailableError, RefusedError, OSError."""
+    def _prune(self, condition: Condition) -> None:
+        """Remove old generations: before any file is written, since on a full disk there is room for none otherwise.
+
+        They are old by this machine's clock and by the database's: a wrong one removes nothing.
+        """
+        try:
+            removed = store.prune(self.config.webroot, min(self.now, condition.clock))
+        except OSError as error:
+            _LOG.error("old generations can't be removed: %s", error)
+            self.disk_problems.append(f"old generations can't be removed ({error.strerror})")
+        else:
+            _LOG.info("%d old generations are removed", removed)
+
+    def compile_all(self, builder: store.Builder, source: Source) -> tuple[dict[str, site.Record], Condition, str]:
+        """Publish every feed from one snapshot, or keep all of them; the last value says why then.
+
+        Raises SourceUnavailableError, RefusedError, OSError.
+        """
         with source.snapshot() as snapshot:
             condition = snapshot.condition
             published = [record.end for record in self.previous.values()]
             guards.judge_window(self.window, condition, published, through_now=self.config.through_now)
-            if problem := guards.silence(condition, self.config.guard):
+            self._prune(condition)
+            addresses = sum(record.addresses + record.addresses_ipv6 for record in self.previous.values())
+            problem = guards.silence(condition, 0 if self.accept.drop else addresses, self.config.guard)
+            if problem:
                 _LOG.error("%s; the published feeds stay", problem)
-                return self.keep_all(builder, problem), condition
+                return self.keep_all(builder, problem), condition, problem
             found = {feed.category: self.feed(builder, feed, snapshot) for feed in self.config.feeds}
-        return {category: record for category, record in found.items() if record is not None}, condition
+        return {category: record for category, record in found.items() if record is not None}, condition, ""
 
 
 def check_texts(config: Config, window: Window) -> None:
@@ -341,6 +383,7 @@ def _problems(
     found += combined.problems
     if condition is not None:
         found += guards.silent_collectors(condition, run.config.guard)
+    found += run.disk_problems
     if run.loaded.problem:
         _LOG.error("%s", run.loaded.problem)
         found.append(run.loaded.problem)
@@ -360,8 +403,7 @@ def run(config: Config, source: Source, window: Window, *, now: datetime, accept
     unavailable = False
     with store.Builder(config.webroot) as builder:
         try:
-            records, condition = this.compile_all(builder, source)
-            general = guards.silence(condition, config.guard)
+            records, condition, general = this.compile_all(builder, source)
         except SourceUnavailableError as error:
             unavailable = True
             general = str(error)
@@ -375,7 +417,7 @@ def run(config: Config, source: Source, window: Window, *, now: datetime, accept
         if unavailable:
             failed = tuple(feed.category for feed in config.feeds)
         there = {category: record for category, record in records.items() if record.status != "failed"}
-        _switch(this, builder, there, condition, problems, combined)
+        problems += _switch(this, builder, there, condition, problems, combined)
     published = tuple(r.category for r in records.values() if r.status == "published")
     return Outcome(
         published,
@@ -393,20 +435,30 @@ def _switch(
     condition: Condition | None,
     problems: tuple[str, ...],
     combined: site.Combined,
-) -> None:
-    """Finish the generation and let the site lead to it; one that says nothing new is dropped. Raises OSError."""
+) -> tuple[str, ...]:
+    """Finish the generation and let the site lead to it; one that says nothing new is dropped.
+
+    Returns what went wrong after that. Raises OSError when the site stays as it was.
+    """
     config, former = this.config, this.former
     published = site.fingerprint(this.previous, site.published_problems(former), site.published_combined(former))
     found = site.fingerprint(records, problems, combined.files)
-    if store.current(config.webroot) is not None and found == published:
+    # Each hour in which the database was asked has a generation, though nothing may have been seen: its list says until
+    # when it holds.
+    asked_anew = condition is not None and not store.is_of_hour(former, this.window.end)
+    if store.current(config.webroot) is not None and found == published and not asked_anew:
         _LOG.info("nothing has changed since the last generation")
-        return
+        return ()
     name = store.free_name(config.webroot, this.window.end)
     site.write(builder, config, site.Report(name, this.now, records, condition, this.loaded, problems, combined))
     generation = builder.finish(name, key=config.signing_key, comment=f"generation {name}")
     store.switch(config.webroot, generation)
-    this.history.add(this.window, {r.category: r.unproven for r in records.values() if r.status == "published"})
-    if former == config.webroot:
-        store.remove_flat_site(config.webroot)
-    removed = store.prune(config.webroot, this.now)
-    _LOG.info("generation %s is published%s", name, f", {removed} old ones are removed" if removed else "")
+    _LOG.info("generation %s is published", name)
+    try:
+        this.history.add(this.window, {r.category: r.unproven for r in records.values() if r.status == "published"})
+        if former == config.webroot:
+            store.remove_flat_site(config.webroot)
+    except OSError as error:
+        _LOG.error("it is published, but not all is tidy: %s", error)
+        return (f"after the publication: {error}",)
+    return ()

@@ -121,10 +121,11 @@ def stale_after(config: Config, record: Record) -> datetime:
 def feed_files(category: str) -> dict[str, str]:
     """Return the names of every file that a feed can have, each with its format."""
     return {
-        f"{category}.txt": "text-ipv4",
-        f"{category}-ipv6.txt": "text-ipv6",
-        f"{category}-unproven.txt": "text-ipv4",
-        f"{category}-unproven-ipv6.txt": "text-ipv6",
+        **{
+            feedfile.text_name(category, family, part=part): f"text-ipv{family}"
+            for part in feedfile.PARTS
+            for family in (4, 6)
+        },
         f"{category}.ndjson": "ndjson",
         **{f"{category}{kind.ending}": kind.name for kind in formats.kinds().values()},
     }

@@ -54,10 +54,18 @@ def names(webroot: Path) -> list[tuple[datetime, int, str]]:
     """Return the end of the window, the number of the try, and the name of each generation, oldest first."""
     found = []
     for path in (webroot / GENERATIONS).glob("[0-9]*/*/*/*"):
-        if parts := _NAME.fullmatch(generation_name(path)):
+        parts = _NAME.fullmatch(generation_name(path))
+        if parts is None:
+            continue
+        with contextlib.suppress(ValueError):  # the thirtieth of February: not ours
             hour = datetime.strptime(parts[1], "%Y/%m/%d/%H").replace(tzinfo=UTC)
             found.append((hour, int(parts[2] or 1), parts[0]))
     return sorted(found)
+
+
+def is_of_hour(directory: Path | None, end: datetime) -> bool:
+    """Tell whether a generation's window ends then."""
+    return directory is not None and generation_name(directory).partition("-")[0] == f"{end:%Y/%m/%d/%H}"
 
 
 def free_name(webroot: Path, end: datetime) -> str:
@@ -196,24 +204,31 @@ def switch(webroot: Path, generation: Path) -> None:
 def prune(webroot: Path, now: datetime) -> int:
     """Remove generations that have had their time, and thin older ones. Returns how many were removed.
 
-    Every generation stays for HOURLY_FOR, the first of each day for DAILY_FOR.
+    Every generation stays for HOURLY_FOR, the first of each day for DAILY_FOR. One that can't be removed does not keep
+    the others; OSError is raised for it in the end.
     """
     serving = current(webroot)
     removed = 0
+    failed: OSError | None = None
     first_of_day: dict[str, str] = {}
     for hour, _, name in names(webroot):
         directory = webroot / GENERATIONS / name
         daily = first_of_day.setdefault(f"{hour:%Y-%m-%d}", name) == name
         if directory == serving:
             continue
-        if now - hour > (DAILY_FOR if daily else HOURLY_FOR):
-            shutil.rmtree(directory)
-            removed += 1
-        elif now - hour > WHOLE_FOR:
-            _thin(directory)
+        try:
+            if now - hour > (DAILY_FOR if daily else HOURLY_FOR):
+                shutil.rmtree(directory)
+                removed += 1
+            elif now - hour > WHOLE_FOR:
+                _thin(directory)
+        except OSError as error:
+            failed = error
     for parent in sorted((webroot / GENERATIONS).glob("[0-9]*/**/"), reverse=True):
         with contextlib.suppress(OSError):  # not empty
             parent.rmdir()
+    if failed is not None:
+        raise failed
     return removed
 
 
