@@ -202,6 +202,16 @@ def test_implausible_growth_keeps_the_old_files(
         assert len(addresses(small)) == after
 
 
+def test_a_feed_that_begins_implausibly_large_is_not_begun(small: config.Config, source: FakeSource) -> None:
+    source.categories = {"dnsrd": forged(901, verified=1), "sshclient": forged(900, verified=1)}
+    outcome = run(small, source)
+    assert outcome.failed == ("dnsrd",)
+    assert len(addresses(small, "sshclient.txt")) == 900
+    assert not (small.webroot / "current" / "dnsrd.txt").exists()
+    assert run(small, source, growth=True).failed == ()
+    assert len(addresses(small)) == 901
+
+
 def test_a_flood_does_not_take_the_memory(settings: config.Config, source: FakeSource) -> None:
     """What is beyond the bound is counted and let go: under 30 MB for it, where all of them would take 100."""
     source.categories["dnsrd"] = forged(100)

@@ -261,6 +261,8 @@ def test_security_txt(publisher: Machine) -> None:
     assert fields["Contact"].startswith(("mailto:", "https://"))
     ends = datetime.fromisoformat(fields["Expires"])
     assert timedelta(days=7) < ends - datetime.now(UTC) < timedelta(days=365)
+    generation = json.loads(fetch_file(publisher, "/feeds.json"))["generation"]
+    assert fetch_file(publisher, f"{generation}.well-known/security.txt") == body
 
 
 def test_the_generation_is_signed(publisher: Machine) -> None:
