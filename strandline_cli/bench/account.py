@@ -46,10 +46,10 @@ def account(rows: int, keep: bool) -> None:
         network.up_ours(progress)
         with progress.step("account", f"{rows:,} events of 100 sensors in a week") as step:
             found = measure(step, rows)
+        network.write(RESULT, found)
     finally:
         if not keep:
             network.down(progress)
-    network.write(RESULT, found)
     print(
         f"{found['rows']:,} events, {found['missing']:,} missing: the account of {found['lines']} sensor days took"
         f" {found['seconds']} s. Everything: {paths.shown(RESULT)}",

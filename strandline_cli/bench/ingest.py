@@ -252,10 +252,10 @@ def ingest(count: int, large: int, rounds: int, sources: int, against: str | Non
     try:
         network.up(progress, commit)
         result = measure(progress, count, large, rounds, sources, commit)
+        network.write(RESULT, result)
     finally:
         if not keep:
             network.down(progress)
-    network.write(RESULT, result)
     show(result)
 
 

@@ -244,9 +244,9 @@ def site(few: int, many: int, rounds: int, keep: bool) -> None:
         for count in [few, many] * rounds:
             with progress.step("unchanged", f"Run site.yml on {count} sensors") as step:
                 runs.append(one_run(step, count))
+        result = {"machine": machine, "runs": [asdict(run) for run in runs], **account(runs)}
+        network.write(RESULT, result)
     finally:
         if not keep:
             down(progress)
-    result = {"machine": machine, "runs": [asdict(run) for run in runs], **account(runs)}
-    network.write(RESULT, result)
     show(result)
