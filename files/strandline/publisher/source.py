@@ -92,7 +92,9 @@ class _PostgresSnapshot:
                     statement = cursor.mogrify(query, values).decode()
                     cursor.copy_expert(f"COPY ({statement}) TO STDOUT", _Lines(take), 65536)
                 except psycopg2.Error:
-                    cursor.execute("ROLLBACK TO SAVEPOINT category")
+                    # Of a lost session there is nothing to take back, and the attempt would hide why it was lost.
+                    if not self._connection.closed:
+                        cursor.execute("ROLLBACK TO SAVEPOINT category")
                     raise
         except psycopg2.Error as error:
             lost = self._connection.closed or isinstance(error, psycopg2.InterfaceError)

@@ -431,6 +431,72 @@ def test_the_database_knows_how_the_publisher_fares(collector: Machine, publishe
     assert datetime.fromisoformat(noted["stale_after"]) > datetime.now(UTC)
 
 
+def test_the_newest_event_is_known_after_a_silence_and_without_any(collector: Machine) -> None:
+    """What tells a publisher that nothing has come for long, when all is settled and the fresh sightings are none."""
+    said = collector.check(
+        *PSQL,
+        "--quiet",
+        "--set=ON_ERROR_STOP=1",
+        "--command",
+        """
+        BEGIN;
+        DELETE FROM strandline.sighting_fresh;
+        DELETE FROM strandline.sighting;
+        DELETE FROM strandline.sighting_day;
+        SELECT to_json(newest_event) FROM strandline.feed_status();
+        INSERT INTO strandline.sighting_fresh (hour, first_seen, last_seen, events, verified_events, category, saddr)
+            SELECT date_trunc('hour', seen), seen, seen, 1, 0, 'dnsrd', '192.0.2.1'
+            FROM (SELECT now() + unnest(ARRAY['-30 hours', '-9 days', '1 hour']::interval[]) AS seen) made;
+        DO $$ BEGIN PERFORM strandline.settle_sightings(); END $$;
+        SELECT to_json(extract(epoch FROM clock - newest_event) / 3600) FROM strandline.feed_status();
+        ROLLBACK;
+        """,
+    )
+    assert [float(line) for line in said.split()] == [30.0]
+
+
+def test_a_session_that_ends_in_the_middle_leaves_every_feed_as_it_was(
+    collector: Machine, publisher: Machine, feeds: dict[str, Any]
+) -> None:
+    """The database cuts it off while it sends a category; what was read before is not published either."""
+    names = list(feeds)
+    cut = f"""
+        CREATE SCHEMA whole;
+        GRANT USAGE ON SCHEMA whole TO strandline_publisher;
+        ALTER FUNCTION strandline.feed SET SCHEMA whole;
+        CREATE FUNCTION strandline.feed(category text, window_start timestamptz, window_end timestamptz)
+        RETURNS TABLE (saddr inet, first_seen timestamptz, last_seen timestamptz, events bigint, verified_events bigint)
+        LANGUAGE plpgsql AS $$
+        BEGIN
+            RETURN QUERY SELECT * FROM whole.feed(category, window_start, window_end);
+            IF category = '{names[len(names) // 2]}' THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF;
+        END
+        $$;
+        GRANT EXECUTE ON FUNCTION strandline.feed TO strandline_publisher;
+    """  # noqa: S608 - a category of the catalogue
+    mend = """
+        DROP FUNCTION strandline.feed;
+        ALTER FUNCTION whole.feed SET SCHEMA strandline;
+        DROP SCHEMA whole;
+    """
+    listing = ["sh", "-c", f"cd {NEWEST} && sha256sum *.txt *.ndjson"]
+    before = publisher.check(*listing)
+    collector.check(*PSQL, "--set=ON_ERROR_STOP=1", "--single-transaction", "--command", cut)
+    try:
+        done = publisher.run(*PROGRAM)
+        assert done.returncode == 75, done.stderr
+        assert "the database gave no rows: " in done.stderr
+        assert "closed the connection" in done.stderr or "terminating connection" in done.stderr
+        assert publisher.check(*listing) == before
+        listed = json.loads(fetch_file(publisher, "/feeds.json"))["feeds"]
+        assert [(feed["category"], feed["status"]) for feed in listed] == [(name, "kept") for name in names]
+    finally:
+        collector.check(*PSQL, "--set=ON_ERROR_STOP=1", "--single-transaction", "--command", mend)
+        publisher.check("systemctl", "start", "strandline-publisher.service")
+    listed = json.loads(fetch_file(publisher, "/feeds.json"))["feeds"]
+    assert {feed["status"] for feed in listed} == {"published"}
+
+
 def test_the_mirror_has_every_generation(publisher: Machine, inventory: Inventory) -> None:
     """As the role set it up: the unit, the firewall and the key let the publisher write there, and only that."""
     [mirror] = inventory.members("builders")
