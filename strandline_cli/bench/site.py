@@ -56,7 +56,7 @@ def name(number: int) -> str:
 
 
 def inventory(count: int) -> dict[str, Any]:
-    """Return an inventory with a collector and so many sensors."""
+    """Return an inventory with a collector and this number of sensors."""
     lease = {
         "plan": "nano",
         "price": 24.0,
@@ -141,7 +141,7 @@ def recap(output: str) -> dict[str, dict[str, int]]:
 
 
 def one_run(step: Step, count: int) -> Run:
-    """Run site.yml on so many sensors. Raises StepFailed when it fails, or changes anything."""
+    """Run site.yml on this number of sensors. Raises StepFailed when it fails, or changes anything."""
     sensors = [name(number) for number in range(1, count + 1)]
     pids = {host: pid(host) for host in (COLLECTOR, *sensors)}
     before = {host: cpu.of_container(number) for host, number in pids.items()}

@@ -317,7 +317,7 @@ class Builder:
             cache.clear()
 
     def _run(self, record: Record) -> Run:
-        """Return the run of an event; raise Reject when its name is none."""
+        """Return the run of an event; raise Reject when its name is not that of a run."""
         key = (record.sensor, record.run)
         run = self._runs.get(key)
         if run is None:
@@ -353,7 +353,7 @@ class Builder:
         return known
 
     def _address(self, text: bytes) -> bytes:
-        """Return an IPv4 address as a field of a row; nothing when it is none."""
+        """Return an IPv4 address as a field of a row; nothing for any other text."""
         if len(self._addresses) > MAX_ADDRESSES:
             self._addresses.clear()
         try:

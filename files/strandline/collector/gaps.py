@@ -33,7 +33,7 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 class BadIndex(Exception):
-    """A sensor's index is none; the text says which and why."""
+    """A sensor's index can't be read as one; the text says whose, and why."""
 
 
 class Behind(Exception):

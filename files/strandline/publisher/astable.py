@@ -132,7 +132,7 @@ class _Family:
         file.write(self.systems.tobytes())
 
     def read(self, file: BinaryIO, count: int) -> None:
-        """Read so many ranges. Raises ValueError."""
+        """Read this number of ranges. Raises ValueError."""
         for column in (self.starts, self.ends):
             if isinstance(column, array):
                 column.frombytes(_exactly(file, 8 * count))

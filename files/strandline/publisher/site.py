@@ -113,7 +113,7 @@ def next_update(config: Config, now: datetime) -> datetime:
 
 
 def stale_after(config: Config, record: Record) -> datetime:
-    """Return when a feed's files are too old to act on: when so many runs in a row have failed to renew them."""
+    """Return when a feed's files are too old to act on: when several runs in a row have failed to renew them."""
     end = record.end - (_HOUR if config.through_now else timedelta(0))
     return end + _HOUR + timedelta(seconds=config.publish_delay) + timedelta(hours=config.stale_hours)
 

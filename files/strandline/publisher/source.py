@@ -46,7 +46,10 @@ class Snapshot(Protocol):
         """
 
     def rows_of_several(self, category: str, window: Window, take: Take, *, sensors: int, most: int) -> None:
-        """Hand over the unproven sources that so many sensors saw, those with the most events. Raises as `rows`."""
+        """Hand over unproven sources that at least `sensors` sensors saw: at most `most`, those with the most events.
+
+        Raises as `rows`.
+        """
 
 
 class Source(Protocol):

@@ -432,7 +432,7 @@ def test_the_database_knows_how_the_publisher_fares(collector: Machine, publishe
 
 
 def test_the_newest_event_is_known_after_a_silence_and_without_any(collector: Machine) -> None:
-    """What tells a publisher that nothing has come for long, when all is settled and the fresh sightings are none."""
+    """What tells a publisher that nothing has come for long, when every sighting is settled."""
     said = collector.check(
         *PSQL,
         "--quiet",

@@ -30,7 +30,7 @@ SIZE = 48
 LEAST = {CLIENT: SIZE, CONTROL: 2, PRIVATE: 4}
 """Bytes of a mode's packet that say what it asks for."""
 WITH_MAC = range(SIZE + 4, SIZE + 25)
-"""Sizes of packets with a key's digest. We have no key, and chronyd does not answer such ones either."""
+"""Sizes of packets with a key's digest. We have no key, and chronyd without one does not answer these either."""
 VERSIONS = range(1, 5)
 """Versions that chronyd answers."""
 EPOCH = 2_208_988_800

@@ -222,7 +222,7 @@ def _known_as(name: bytes) -> bytes:
 
 
 def _read_odd_headers(request: Request, data: bytes, begin: int) -> None:
-    """The same for headers that are folded, come twice, end otherwise or are none."""
+    """The same for headers that are folded, come twice, end otherwise or can't be read."""
     blank = BLANK_LINE.search(data, max(0, begin - 1))
     if blank is not None:
         request.complete = True

@@ -227,8 +227,8 @@ class StreamSession:
         """Give the next message back what a Content-Length took of it that was too large; false when that can't be
         told yet.
 
-        What follows the body is a message: then the body was right, unless the word it begins with is a method that
-        lacks its first letters. What follows is none: then it belongs to the message that the body ended with.
+        When a message follows the body, the length was right, unless that message begins with a method that lacks
+        its first letters. When anything else follows, the body's end was the beginning of a message, and this its rest.
         """
         if b"\n" not in self._buffer and len(self._buffer) <= HEADERS_SIZE_MAX:
             return False

@@ -28,7 +28,7 @@ STATE = Path("/var/lib/strandline/spool-index.json")
 PRUNED = Path("/var/lib/strandline/pruned-runs.json")
 SOCKET = Path("/run/strandline-replay/socket")
 MAX_RANGES = 20_000
-"""Of one run, in the index. A spool with more holes is described as if the smallest ones were none."""
+"""Of one run, in the index. A spool with more holes is described without the smallest ones."""
 PATIENCE = 20.0
 """Seconds that syslog-ng may take none: it takes lines as fast as the collector does."""
 
