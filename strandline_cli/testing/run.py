@@ -20,7 +20,7 @@ from strandline_cli.testing.junit import Counts
 from strandline_cli.testing.lint import Linter
 
 UNITS = scenarios.REPORTS / "units.xml"
-PLAYBOOKS = scenarios.REPORTS / "playbooks.xml"
+SLOW = scenarios.REPORTS / "slow.xml"
 FAST, NORMAL, LONG = "fast", "normal", "long"
 JOBS = 2 if (os.cpu_count() or 1) > 1 else 1  # scenarios at a time: each waits half of its time
 
@@ -86,31 +86,30 @@ def prepare(progress: Progress, *, scanner: bool) -> None:
             packages.ensure(step, base_image)
 
 
-def code(account: Account, tier: str) -> None:
+def code(account: Account) -> None:
     """Check the code without its hosts: lint, unit tests, rules. The slowest linter runs beside the others."""
     with lint.early(lint.ansible()) as ansible:
         for linter in lint.linters():
             account.phase(linter.name, linter.what, partial(check, linter=linter))
-        marked = "not playbook" if tier == LONG else "not playbook and not long"
-        account.phase("units", "Run the unit tests", partial(units, report=UNITS, marked=marked), UNITS)
+        body = partial(units, report=UNITS, marked="not slow and not long")
+        account.phase("units", "Run the unit tests", body, UNITS)
         account.phase("patterndb", "Test the patterndb rules with pdbtool", patterndb.run)
         account.phase(ansible.linter.name, ansible.linter.what, ansible.end)
 
 
-def beside(account: Account, tier: str) -> None:
-    """Run what takes long and needs no scenario: playbooks on this machine, the pages, the publisher's site."""
-    marked = "playbook" if tier == LONG else "playbook and not long"
-    body = partial(units, report=PLAYBOOKS, marked=marked)
-    account.phase("playbooks", "Run playbooks on an inventory of the tests", body, PLAYBOOKS)
+def others(account: Account, tier: str) -> None:
+    """Run what takes its time and needs no scenario: playbooks on this machine, the pages, the publisher's site."""
+    body = partial(units, report=SLOW, marked="slow or long" if tier == LONG else "slow and not long")
+    account.phase("slow", "Run the slower unit tests, playbooks among them", body, SLOW)
     account.phase("browser", "Look at the pages in Chromium and at the site", browser.run, browser.REPORT)
 
 
-def in_containers(
-    account: Account, chosen: Sequence[str], tier: str, jobs: int, meanwhile: Callable[[], None] | None = None
+def side_by_side(
+    account: Account, chosen: Sequence[str], tier: str, jobs: int, last: Callable[[], None] | None = None
 ) -> None:
-    """Run scenarios, some at a time. The first begins beside no other: what it builds, the others find in the cache.
+    """Run scenarios and what is to come `last`, some at a time.
 
-    What is to be done `meanwhile` has the second one's place for as long as it takes.
+    The first scenario begins alone: what it builds, the others find in the cache.
     """
     built = threading.Event()
 
@@ -119,21 +118,18 @@ def in_containers(
         body = partial(scenarios.run, name=name, tier=tier, built=built)
         account.phase(name, what, body, scenarios.report(name))
 
-    first, *others = scenarios.in_order(chosen)
-    if jobs == 1 or not (others or meanwhile):
-        if meanwhile:
-            meanwhile()
-        for name in (first, *others):
-            one(name)
+    bodies: list[Callable[[], None]] = [partial(one, name) for name in scenarios.in_order(chosen)]
+    first, *later = [*bodies, last] if last else bodies
+    if not later or jobs == 1:
+        for run_one in (first, *later):
+            run_one()
         return
     with ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="scenario") as pool:
-        running = [pool.submit(one, first)]
-        if meanwhile:
-            running.append(pool.submit(meanwhile))
+        running = [pool.submit(first)]
         try:
             while not built.wait(0.2):
                 pass
-            running += [pool.submit(one, name) for name in others]
+            running += [pool.submit(run_one) for run_one in later]
             for each in running:
                 each.result()
         except BaseException:
@@ -152,9 +148,9 @@ def run(tier: str, only: tuple[str, ...], jobs: int = JOBS) -> int:
     chosen = only or (() if tier == FAST else tuple(scenarios.names()))
     prepare(progress, scanner=bool(chosen))
     if not only:
-        code(account, tier)
+        code(account)
     if chosen:
-        in_containers(account, chosen, tier, jobs, None if only else partial(beside, account, tier))
+        side_by_side(account, chosen, tier, jobs, None if only else partial(others, account, tier))
     for failure in account.failed:
         print(f"FAILED {failure}")
     if account.failed:

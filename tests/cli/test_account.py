@@ -14,7 +14,7 @@ from strandline_cli import paths
 from strandline_cli.progress import Progress, Step
 from strandline_cli.testing import junit, lint, scenarios
 from strandline_cli.testing.junit import Counts
-from strandline_cli.testing.run import Account, in_containers
+from strandline_cli.testing.run import Account, side_by_side
 
 Maker = Callable[..., Progress]
 WHY = "assert 1 == 2&#10;more"
@@ -166,7 +166,7 @@ def stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stage:
 
 def test_two_scenarios_at_a_time_and_the_longest_one_builds_the_packages(progress: Maker, stage: Stage) -> None:
     account = Account(progress())
-    in_containers(account, ["faults", "fleet", "network", "rotation"], "normal", 2)
+    side_by_side(account, ["faults", "fleet", "network", "rotation"], "normal", 2)
     assert stage.told[:3] == ["network begins", "network built", "fleet begins"]
     assert stage.told[-1] == "network ends"
     assert account.failed == ["faults"]
@@ -174,26 +174,26 @@ def test_two_scenarios_at_a_time_and_the_longest_one_builds_the_packages(progres
 
 
 def test_one_scenario_at_a_time(progress: Maker, stage: Stage) -> None:
-    in_containers(Account(progress()), ["fleet", "rotation"], "normal", 1)
+    side_by_side(Account(progress()), ["fleet", "rotation"], "normal", 1)
     assert stage.told == [f"{name} {what}" for name in ("fleet", "rotation") for what in ("begins", "built", "ends")]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_what_needs_no_scenario_runs_beside_the_first_one(progress: Maker, stage: Stage, jobs: int) -> None:
+def test_what_needs_no_scenario_runs_last(progress: Maker, stage: Stage, jobs: int) -> None:
     """Its failure is counted, and everything else runs."""
     account = Account(progress())
 
     def fails(step: Step) -> None:
-        stage.told.append("meanwhile")
+        stage.told.append("others")
         step.check(False, "it didn't hold")
 
-    def meanwhile() -> None:
-        account.phase("meanwhile", "Fail", fails)
+    def others() -> None:
+        account.phase("others", "Fail", fails)
 
-    in_containers(account, ["fleet", "rotation"], "normal", jobs, meanwhile)
+    side_by_side(account, ["fleet", "rotation"], "normal", jobs, others)
     scenes = [f"{name} {what}" for name in ("fleet", "rotation") for what in ("begins", "built", "ends")]
-    assert sorted(stage.told) == sorted(["meanwhile", *scenes])
-    assert (account.failed, account.total) == (["meanwhile"], Counts(failed=1))
+    assert sorted(stage.told) == sorted(["others", *scenes])
+    assert (account.failed, account.total) == (["others"], Counts(failed=1))
 
 
 def test_whoever_interrupts_two_scenarios_ends_both(progress: Maker, stage: Stage) -> None:
@@ -207,7 +207,7 @@ def test_whoever_interrupts_two_scenarios_ends_both(progress: Maker, stage: Stag
 
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
-        in_containers(account, ["endless", "fleet"], "normal", 2)
+        side_by_side(account, ["endless", "fleet"], "normal", 2)
     assert time.monotonic() - began < 10
 
 

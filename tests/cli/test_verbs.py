@@ -140,6 +140,7 @@ def test_a_text_that_begins_with_a_dash_is_no_option(word: str) -> None:
 HOSTILE = "{{ lookup('pipe', 'id -un') }} {% if %} {# \u00e4 \"quoted\" \n"
 
 
+@pytest.mark.slow
 def test_what_the_operator_types_is_never_a_template(tmp_path: Path) -> None:
     """What a provider wrote may be copied into a note; by Ansible a template in it would run here."""
     play = tmp_path / "play.yml"

@@ -483,6 +483,7 @@ def world(server: World) -> World:
     return server
 
 
+@pytest.mark.slow
 @needs_postgresql
 def test_a_log_is_stored_as_it_happened_once_and_fills_the_feeds_week(world: World) -> None:
     said = world.adopt(joined(WHOLE))
@@ -509,6 +510,7 @@ def test_equal_lines_are_events_of_their_own(world: World) -> None:
     assert world.sightings() == sightings_of(truths)
 
 
+@pytest.mark.slow
 @needs_postgresql
 def test_an_import_that_is_killed_and_started_again_stores_each_event_once(world: World) -> None:
     truths = log(14_000, 11, NOW, sensors=["ams1", "scl1"])
@@ -621,6 +623,7 @@ def test_a_second_import_at_the_same_time_is_refused(world: World) -> None:
         assert "Another import is under way" in world.adopt(joined(WHOLE), code=1)
 
 
+@pytest.mark.slow
 @needs_postgresql
 def test_an_import_is_taken_back_as_the_runbook_says(world: World) -> None:
     world.adopt(joined(WHOLE))

@@ -186,6 +186,7 @@ SIP = {"feeds": {
 MOMENT = datetime(2026, 11, 25, 2, 12, tzinfo=UTC)
 
 
+@pytest.mark.slow
 def test_nothing_of_a_batch_stays_behind() -> None:
     """A sensor that starts again begins a run, and no event of its last one may ever come: its counts must not stay."""
     builder = Stub().builder()
@@ -308,6 +309,7 @@ def documents(draw: st.DrawFn) -> dict[str, str]:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(st.lists(documents(), min_size=1, max_size=12), st.data())
 def test_whatever_listeners_write_is_read_as_it_was_written(written: list[dict[str, str]], data: st.DataObject) -> None:

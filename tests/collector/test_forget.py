@@ -90,6 +90,7 @@ def forget(directory: Path, collector: Collector, **variables: Any) -> list[str]
     return asked.read_text().splitlines() if asked.exists() else []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may end a connection")
 def test_what_stands_by_old_certificates_is_cut_and_nothing_else(tmp_path: Path, collector: Collector) -> None:
     retired, old, kept, other = map(collector.connect, (RETIRED, RENEWED, RENEWED, OTHER))
@@ -106,6 +107,7 @@ def test_what_stands_by_old_certificates_is_cut_and_nothing_else(tmp_path: Path,
     assert "restart syslog-ng.service" not in asked
 
 
+@pytest.mark.slow
 def test_nothing_happens_where_nothing_is_withdrawn(tmp_path: Path, collector: Collector) -> None:
     other = collector.connect(OTHER)
     assert forget(tmp_path, collector, collector_sensors=[{"name": "other", "addresses": [OTHER]}]) == []

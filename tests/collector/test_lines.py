@@ -196,6 +196,7 @@ def test_any_bytes_come_through_as_the_listener_escaped_them(user: bytes, passwo
         assert (f"{key}_length" in data) == (len(raw) > 256)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     st.fixed_dictionaries(

@@ -221,6 +221,7 @@ def test_a_row_that_postgresql_refuses_becomes_a_reject_alone(running: Loader, s
     assert server.sessions == 1
 
 
+@pytest.mark.slow
 def test_the_status_file_is_whole_and_says_how_it_is(running: Loader, server: Server) -> None:
     path = write(running, text(1) + text(2) + b"?\n")
     running.start()  # type: ignore[attr-defined]
@@ -244,6 +245,7 @@ def test_finished_files_go_and_what_they_still_hold_is_a_reject(running: Loader,
     assert set(server.positions) == {"20990101-05.log"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spoiled", [0, 3, 8])
 def test_what_stands_behind_a_write_that_failed_is_not_written(
     running: Loader, server: Server, monkeypatch: pytest.MonkeyPatch, spoiled: int

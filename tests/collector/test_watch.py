@@ -238,6 +238,7 @@ def test_what_another_collector_knows_of_itself_stays(world: World) -> None:
     assert others.items() <= world.known.items()
 
 
+@pytest.mark.slow
 def test_whatever_happens_each_change_is_told_at_most_once() -> None:
     """Random worlds: a subject is never told the state that it was told before, and a round is one message."""
     dice = random.Random(7)

@@ -252,6 +252,7 @@ def test_nothing_is_written_past_the_end(library: ctypes.CDLL, begin: Begin) -> 
     assert len(event.text) == LINE_MAX
 
 
+@pytest.mark.slow
 def test_random_bytes_stay_inside_the_grammar(library: ctypes.CDLL, begin: Begin) -> None:
     generator = random.Random(4253)
     for _ in range(2000):

@@ -236,7 +236,7 @@ def play(tmp_path: Path, *arguments: str, fails: str = "nowhere", **database: An
     return done.returncode, done.stdout + done.stderr, asked, known
 
 
-@pytest.mark.playbook
+@pytest.mark.slow
 def test_what_is_lost_fails_and_is_forgotten_all_the_same(tmp_path: Path) -> None:
     code, said, asked, known = play(tmp_path)
     assert code == 2, said
@@ -246,7 +246,7 @@ def test_what_is_lost_fails_and_is_forgotten_all_the_same(tmp_path: Path) -> Non
     assert [("DELETE FROM strandline.sighting" in each) for each in asked] == [False, True]
 
 
-@pytest.mark.playbook
+@pytest.mark.slow
 def test_sightings_that_stay_are_said_and_fail(tmp_path: Path) -> None:
     code, said, _, _ = play(tmp_path, fails="DELETE")
     assert code == 2, said
@@ -254,7 +254,7 @@ def test_sightings_that_stay_are_said_and_fail(tmp_path: Path) -> None:
     assert "no database to look into" not in said
 
 
-@pytest.mark.playbook
+@pytest.mark.slow
 def test_who_judges_for_himself_goes_on_with_the_outcome(tmp_path: Path) -> None:
     code, said, asked, known = play(tmp_path, "--extra-vars=canary_required=false")
     assert code == 0, said
@@ -263,7 +263,7 @@ def test_who_judges_for_himself_goes_on_with_the_outcome(tmp_path: Path) -> None
     assert known[0] == known[1], "not every host of the play knows it"
 
 
-@pytest.mark.playbook
+@pytest.mark.slow
 def test_check_mode_says_what_it_would_send_and_asks_nobody(tmp_path: Path) -> None:
     code, said, asked, _ = play(tmp_path, "--check")
     assert code == 0, said
@@ -271,7 +271,7 @@ def test_check_mode_says_what_it_would_send_and_asks_nobody(tmp_path: Path) -> N
     assert asked == []
 
 
-@pytest.mark.playbook
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "database", [{"fails": ""}, {"ansible_connection": "ssh", "ansible_host": CLOSED, "ansible_port": 9}]
 )

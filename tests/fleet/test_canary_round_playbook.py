@@ -15,7 +15,7 @@ import pytest
 from local_fleet import LocalFleet
 from strandline_fleet import lock
 
-pytestmark = pytest.mark.playbook
+pytestmark = pytest.mark.slow
 
 HERE = "192.0.2.200"
 LEFT = "The sightings that the canary caused could not be removed (gone): feeds may name this machine."

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from local_fleet import CANARY, GROUPS, PROGRAM, LocalFleet, failing, noted
 
-pytestmark = pytest.mark.playbook
+pytestmark = pytest.mark.slow
 
 ALL = [host for members in GROUPS.values() for host in members]
 ROTATE = "rotate_certificates"

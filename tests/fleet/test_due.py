@@ -136,7 +136,7 @@ def certificate(path: Path, ends: dt.datetime) -> None:
     path.write_bytes(built.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
 
 
-@pytest.mark.playbook
+@pytest.mark.slow
 def test_the_verb_fails_when_something_is_due_writes_the_calendar_and_tells(inventory: Path, tmp_path: Path) -> None:
     now = dt.datetime.now(dt.UTC).date()
     lease(inventory, f"renews: {day(400, now)}, status: active")
@@ -174,7 +174,7 @@ def test_the_verb_fails_when_something_is_due_writes_the_calendar_and_tells(inve
     assert (code, "scl1" in said) == (2, True), said
 
 
-@pytest.mark.playbook
+@pytest.mark.slow
 def test_a_calendar_that_can_not_be_written_is_named(inventory: Path) -> None:
     code, said = play(inventory, due_ics="/nowhere/fleet.ics")
     assert code == 2

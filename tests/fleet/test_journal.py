@@ -246,7 +246,7 @@ def play(inventory: Path, verb: str, variables: Mapping[str, object], *arguments
     return done.returncode, " ".join((done.stdout + done.stderr).split())
 
 
-@pytest.mark.playbook
+@pytest.mark.slow
 def test_the_playbooks_write_and_show_and_check_mode_does_not_write(inventory: Path) -> None:
     said_so = {"note_provider": "birch", "note_text": "answered", "note_about": "support", "note_score": 2}
     code, said = play(inventory, "note", said_so, "--check", "--diff")

@@ -277,7 +277,7 @@ def play(inventory: Path, *arguments: str) -> tuple[int, str]:
     return done.returncode, " ".join((done.stdout + done.stderr).split())
 
 
-@pytest.mark.playbook
+@pytest.mark.slow
 def test_the_playbook_plans_and_says_what_it_needs(tmp_path: Path) -> None:
     path = tmp_path / "offers.csv"
     path.write_text(HEADING + "Cedar,nano,18.00,USD,year,KE,41.90.0.0/16,64500,\n")

@@ -32,6 +32,7 @@ def test_each_playbook_is_a_verb_of_the_command_or_a_part_of_one() -> None:
     assert PLAYBOOKS.keys() - PARTS == {verb.name for verb in verbs.VERBS}
 
 
+@pytest.mark.slow
 def test_the_first_task_of_each_verb_checks_the_inventory() -> None:
     """Whatever tags a run is given."""
     playbooks = [path for name, path in PLAYBOOKS.items() if name not in PARTS]

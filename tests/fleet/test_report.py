@@ -298,7 +298,7 @@ def play(inventory: Path, output: Path, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.playbook
+@pytest.mark.slow
 def test_the_playbook_makes_the_report_and_asks_no_host(tmp_path: Path) -> None:
     output = tmp_path / "report"
     code, said = play(ROOT / "inventory" / "example", output, "--check")
@@ -312,7 +312,7 @@ def test_the_playbook_makes_the_report_and_asks_no_host(tmp_path: Path) -> None:
     assert (output / "index.html").exists()
 
 
-@pytest.mark.playbook
+@pytest.mark.slow
 def test_the_playbook_says_what_is_wrong_with_its_variables(tmp_path: Path) -> None:
     code, said = play(ROOT / "inventory" / "example", tmp_path / "report", "--extra-vars=report_asn_table=/nonexistent")
     assert code == 2

@@ -290,7 +290,7 @@ def play(inventory: Path, state: Path, *arguments: str, **variables: object) -> 
     return done.returncode, " ".join((done.stdout + done.stderr).split())
 
 
-@pytest.mark.playbook
+@pytest.mark.slow
 def test_the_verb_remembers_tells_and_asks_nobody_in_check_mode(dns: Dns, tmp_path: Path) -> None:
     inventory = Path(shutil.copytree(ROOT / "inventory" / "example", tmp_path / "inventory"))
     state, told = tmp_path / "state" / "seen.json", tmp_path / "told"
@@ -327,7 +327,7 @@ def test_the_verb_remembers_tells_and_asks_nobody_in_check_mode(dns: Dns, tmp_pa
     assert (code, "could not be learnt" in said, told.exists()) == (2, True, False), said
 
 
-@pytest.mark.playbook
+@pytest.mark.slow
 def test_what_could_not_be_told_is_entered_once_and_told_later(dns: Dns, tmp_path: Path) -> None:
     inventory = Path(shutil.copytree(ROOT / "inventory" / "example", tmp_path / "inventory"))
     state, told, birch = tmp_path / "seen.json", tmp_path / "told", inventory / "journal" / "birch.yml"
@@ -346,7 +346,7 @@ def test_what_could_not_be_told_is_entered_once_and_told_later(dns: Dns, tmp_pat
     assert birch.read_text().count("good.test") == 1
 
 
-@pytest.mark.playbook
+@pytest.mark.slow
 def test_being_taken_off_a_list_is_no_incident(dns: Dns, tmp_path: Path) -> None:
     inventory = Path(shutil.copytree(ROOT / "inventory" / "example", tmp_path / "inventory"))
     variables = {"fleet_reputation": {"blocklists": ["good.test"], "resolvers": at(dns)}}
@@ -362,7 +362,7 @@ def test_being_taken_off_a_list_is_no_incident(dns: Dns, tmp_path: Path) -> None
     assert journal.incidents(entries, entries[-1].day) == {"reputation change": 1}
 
 
-@pytest.mark.playbook
+@pytest.mark.slow
 def test_a_resolver_that_is_none_is_named(tmp_path: Path) -> None:
     settings = {"origin": "origin.test", "resolvers": ["my.resolver"]}
     code, said = play(ROOT / "inventory" / "example", tmp_path / "s", fleet_reputation=settings)

@@ -61,6 +61,7 @@ def test_a_spreadsheet_may_write_semicolons_and_a_byte_order_mark(inventory: Pat
     assert "osl1" in hosts(inventory)
 
 
+@pytest.mark.slow
 def test_an_export_of_a_hundred_hosts_changes_nothing_and_makes_the_same_fleet(tmp_path: Path) -> None:
     write_fleet(tmp_path / "a", 100, 30, 1, TODAY)
     first = load(tmp_path / "a", TODAY)

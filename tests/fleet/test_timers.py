@@ -152,7 +152,7 @@ def play(inventory: Path, *arguments: str, **variables: object) -> tuple[int, st
     return done.returncode, " ".join((done.stdout + done.stderr).split())
 
 
-@pytest.mark.playbook
+@pytest.mark.slow
 def test_the_plan_shows_the_units_and_installs_none(inventory: Path) -> None:
     code, said = play(inventory, fleet_timers={"due": "Fri 12:00"})
     assert code == 0, said
@@ -162,7 +162,7 @@ def test_the_plan_shows_the_units_and_installs_none(inventory: Path) -> None:
     assert not list(timers.UNIT_DIRECTORY.glob("strandline-production-*"))
 
 
-@pytest.mark.playbook
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("times", "says"),
     [({"due": "at noon"}, "fleet_timers.due: 'at noon' is no time that systemd knows"),
@@ -173,7 +173,7 @@ def test_a_time_that_systemd_does_not_know_is_named(inventory: Path, times: dict
     assert (code, says in said) == (2, True), said
 
 
-@pytest.mark.playbook
+@pytest.mark.slow
 def test_an_encrypted_inventory_needs_a_password_file_that_the_units_name(inventory: Path, tmp_path: Path) -> None:
     password = tmp_path / "vault password"
     password.write_text("secret\n")
@@ -193,7 +193,7 @@ def test_an_encrypted_inventory_needs_a_password_file_that_the_units_name(invent
     assert "secret" not in said
 
 
-@pytest.mark.playbook
+@pytest.mark.slow
 def test_a_key_with_a_passphrase_needs_an_agent(inventory: Path, tmp_path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-p", "-P", "", "-N", "secret", "-f", str(tmp_path / "key")], check=True)
     code, said = play(inventory)

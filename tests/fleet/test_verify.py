@@ -244,7 +244,7 @@ def verify(tmp_path: Path, *arguments: str) -> tuple[int, str, dict[str, Any]]:
     return done.returncode, done.stdout + done.stderr, json.loads(findings.read_text()) if findings.exists() else {}
 
 
-@pytest.mark.playbook
+@pytest.mark.slow
 def test_by_plain_ansible_hosts_that_are_down_are_named_and_the_exit_status_says_so(tmp_path: Path) -> None:
     code, said, findings = verify(tmp_path, "--extra-vars=target=collector1")
     assert code == 2, said
@@ -254,7 +254,7 @@ def test_by_plain_ansible_hosts_that_are_down_are_named_and_the_exit_status_says
     assert "✘ 1 failed" not in said, "a task that runs once is no host's failure"
 
 
-@pytest.mark.playbook
+@pytest.mark.slow
 def test_a_target_that_fits_nothing_is_refused(tmp_path: Path) -> None:
     code, said, findings = verify(tmp_path, "--extra-vars=target=nosuch")
     assert code == 2

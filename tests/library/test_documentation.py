@@ -44,6 +44,7 @@ def ansible_doc(*arguments: str) -> dict[str, Any]:
 KINDS = [("module", MODULES), ("filter", filters()), ("callback", CALLBACKS), ("connection", CONNECTIONS)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "names"), KINDS, ids=[kind for kind, _ in KINDS])
 def test_ours_are_listed_with_what_they_are_for(kind: str, names: list[str]) -> None:
     listed = ansible_doc("-t", kind, "-l")

@@ -62,6 +62,7 @@ def test_a_bare_host_has_none_and_gets_one_once(module: Module) -> None:
     assert module.files() == before
 
 
+@pytest.mark.slow
 def test_a_rotation_step_by_step_each_announced_and_each_repeated(module: Module) -> None:
     module("present")
     for state, before in (("prepared", "settled"), ("switched", "prepared"), ("settled", "switched")):

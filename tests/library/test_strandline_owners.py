@@ -264,6 +264,7 @@ def test_this_machine_can_be_looked_at() -> None:
     assert isinstance(result["loaded"], bool)
 
 
+@pytest.mark.slow
 def test_the_module_takes_its_parts_to_the_host() -> None:
     """As Ansible runs it: by the host's own Python, with nothing of this repository beside it."""
     done = subprocess.run(

@@ -200,6 +200,7 @@ def telnet_login(client: socket.socket, *segments: bytes) -> bytes:
     return answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("segments", "user", "password"),
     [
@@ -219,6 +220,7 @@ def test_case_12_telnet(serve: Serve, segments: tuple[bytes, ...], user: str, pa
     assert (found.saddr, found.sport) == client.getsockname()
 
 
+@pytest.mark.slow
 def test_a_failed_login_takes_its_time_and_delays_nobody(serve: Serve) -> None:
     service = serve("telnet")
     clients = [service.tcp_client() for _ in range(60)]
@@ -297,6 +299,7 @@ def test_a_client_that_does_not_read_is_bounded(serve: Serve) -> None:
     service.sink.find(client.getsockname()[1], "sip.request")
 
 
+@pytest.mark.slow
 def test_answers_wait_for_a_client_that_reads_late(serve: Serve) -> None:
     service = serve("sip")
     client = service.tcp_client()

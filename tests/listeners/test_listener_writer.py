@@ -86,6 +86,7 @@ def test_a_replaced_reader_is_found(path: str, writer: EventWriter) -> None:
         assert [m[-3:] for m in read_all(sock)] == [b'"b"']
 
 
+@pytest.mark.slow
 def test_a_reader_that_stands_still_costs_no_time_and_bounded_memory(
     path: str, writer: EventWriter, notices: Notices
 ) -> None:

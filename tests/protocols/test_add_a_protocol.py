@@ -138,6 +138,7 @@ def test_the_document_holds_the_files_of_one_folder_that_pass_our_linters(copy: 
     copy.run("yamllint", "--strict", folder)
 
 
+@pytest.mark.slow
 def test_docs_and_rules_follow(copy: Copy, tmp_path: Path) -> None:
     rendered = tmp_path / "patterndb.xml"
     copy.run(sys.executable, "files/strandline/event/render.py")
@@ -224,6 +225,7 @@ def test_an_event_counts_for_its_feed(copy: Copy) -> None:
     assert counted == ["fingerquery"]
 
 
+@pytest.mark.slow
 def test_firewall_ports_heartbeat_and_units_follow(copy: Copy, tmp_path: Path) -> None:
     playbook = copy.top / "playbooks" / "show.yml"
     playbook.write_text(PLAYBOOK)

@@ -117,6 +117,7 @@ def test_readers_take_every_line(everyday: config.Config, feeds: dict[str, str])
             assert [fields[2] for fields in readers.yeti(text, skip=skip, columns=columns)] == addresses
 
 
+@pytest.mark.slow
 def test_intelmq_parses_every_feed(everyday: config.Config, feeds: dict[str, str], files: dict[str, str]) -> None:
     """Also the IPv6 files, and names that are nothing but pipes; but for three categories, which it does not know."""
     assert "sshpwauth-ipv6.txt" in files

@@ -220,6 +220,7 @@ def few(settings: config.Config, source: FakeSource) -> config.Config:
     return settings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [True, False])
 def test_killed_at_every_change_of_the_disk_the_site_is_the_old_or_the_new_one(
     few: config.Config, source: FakeSource, tmp_path: Path, before: bool
@@ -281,6 +282,7 @@ def test_a_full_disk_leaves_the_site_as_it_was(settings: config.Config, source: 
         assert whole(settings.webroot / "current")["generation"] == "/2026/11/25/04/"
 
 
+@pytest.mark.slow
 def test_a_reader_who_follows_the_list_never_sees_two_halves(settings: config.Config, source: FakeSource) -> None:
     """A thousand rounds through the link while runs go on: each file is what the list says of it."""
     settings = dataclasses.replace(settings, feeds=settings.feeds[:4])

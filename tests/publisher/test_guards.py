@@ -212,6 +212,7 @@ def test_a_feed_that_begins_implausibly_large_is_not_begun(small: config.Config,
     assert len(addresses(small)) == 901
 
 
+@pytest.mark.slow
 def test_a_flood_does_not_take_the_memory(settings: config.Config, source: FakeSource) -> None:
     """What is beyond the bound is counted and let go: under 30 MB for it, where all of them would take 100."""
     source.categories["dnsrd"] = forged(100)
