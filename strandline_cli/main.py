@@ -48,7 +48,7 @@ def demo(remove: bool, cache: bool) -> None:
 
 @cli.command(short_help="Run the tests.")
 @click.option(
-    "--fast", "tier", flag_value=tests.FAST, help="Lint, unit tests and patterndb rules only: under 2 minutes."
+    "--fast", "tier", flag_value=tests.FAST, help="Lint, quick unit tests and patterndb rules only: about 3 minutes."
 )
 @click.option("--long", "tier", flag_value=tests.LONG, help="The tests marked long as well.")
 @click.option(
