@@ -112,7 +112,7 @@ def asn_table(verb: str) -> Option:
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("site", "Provision the hosts of an inventory, or bring them up to date."),
+    Verb("site", "Provision the hosts of an inventory, or bring them up to date.", plans=True),
     Verb("check", "Check all that an inventory says, and contact no host."),
     Verb(
         "verify",
@@ -321,6 +321,7 @@ VERBS: tuple[Verb, ...] = (
         "Turn freshly leased servers into verified sensors.",
         arguments=(Argument("HOST|PROVIDER…", "target", many=True),),
         options=(PASSWORD_FILE,),
+        plans=True,
     ),
     Verb(
         "renumber",
