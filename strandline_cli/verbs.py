@@ -96,6 +96,8 @@ class Verb:
 FILE = click.Path(dir_okay=False, resolve_path=True)
 FOLDER = click.Path(file_okay=False, resolve_path=True)
 PERIODS = list(PERIODS_PER_YEAR)
+# Of an enum itself click would take the members' names, in capitals.
+CRITERIA = [criterion.value for criterion in Criterion]
 HOSTS = Argument("[HOST|PROVIDER]…", "target", many=True, required=False)
 PASSWORD_FILE = Option(
     "--password-file",
@@ -178,7 +180,7 @@ VERBS: tuple[Verb, ...] = (
         "Write a line into a provider's journal.",
         arguments=(Argument("PROVIDER", "note_provider"), Argument("TEXT", "note_text")),
         options=(
-            Option("--about", "note_about", "The criterion that it says something of.", click.Choice(list(Criterion))),
+            Option("--about", "note_about", "The criterion that it says something of.", click.Choice(CRITERIA)),
             Option("--score", "note_score", "Of that criterion: 1 (bad) to 5 (good).", click.IntRange(1, 5)),
             Option("--host", "note_host", "The host that it concerns."),
             Option("--day", "note_day", "The day of it: 2026-11-28. Without it today (UTC)."),

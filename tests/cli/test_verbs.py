@@ -132,6 +132,25 @@ def test_options_become_variables_and_the_rest_goes_to_ansible(
     assert given(arguments, ansible, tmp_path) == (variables, rest)
 
 
+def test_a_choice_is_made_by_the_word_that_the_playbook_takes(ansible: Path, tmp_path: Path) -> None:
+    inventory = tmp_path / "hosts.yml"
+    inventory.touch()
+    choices = 0
+    for verb in verbs.VERBS:
+        for option in verb.options:
+            for word in option.type.choices if isinstance(option.type, click.Choice) else ():
+                needed = [f"{other.flag}=1" for other in verb.options if other.required]
+                words = ["x"] * sum(argument.required for argument in verb.arguments)
+                arguments = ["-i", str(inventory), *words, *needed, f"{option.flag}={word}"]
+                result = CliRunner().invoke(verbs.command(verb), arguments)
+                assert result.exit_code == 4, (verb.name, result.output)
+                said = next(w for w in json.loads(ansible.read_text()) if w.startswith("--extra-vars="))
+                assert json.loads(said.removeprefix("--extra-vars="))[option.variable] == word
+                assert word == word.lower()
+                choices += 1
+    assert choices > 8
+
+
 @pytest.mark.parametrize("word", ["- no answer", "-no answer for a week", "-- they say", "--no answer"])
 def test_a_text_that_begins_with_a_dash_is_no_option(word: str) -> None:
     assert verbs.divided(["alder", word, "--check", "-e", "a=b c"], ()) == (["alder", word], ["--check", "-e", "a=b c"])

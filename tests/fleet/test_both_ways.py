@@ -14,6 +14,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+TABLE = """\
+host,provider,provider_name,site,addresses,city,country,plan,price,currency,period,renews
+waw1,cedar,Cedar Hosting,,203.0.113.40,Warsaw,PL,micro,2.50,USD,month,2036-01-25
+"""
 OSLO = {"provider": "alder", "city": "Oslo", "country": "NO", "plan": "nano", "price": "24.00", "currency": "USD"}
 OSLO |= {"period": "year", "renews": "2036-03-01"}
 DAY = {"delist_until": "2099-05-28", "delist_reason": "asked by mail"}
@@ -39,16 +43,34 @@ CALLS = [
         {"add_host": "osl1", "add_addresses": ["203.0.113.77"], "confirm": "yes"}
         | {f"add_{name}": value for name, value in OSLO.items()},
     ),
+    Call("import", ["--yes", "HERE/table.csv"], {"import_file": "HERE/table.csv", "confirm": "yes"}),
     Call("export", ["-o", "HERE/fleet.csv"], {"export_output": "HERE/fleet.csv"}),
     Call(
         "renewed",
         ["--yes", "--price=26.00", "alder"],
         {"target": ["alder"], "renewed_price": "26.00", "confirm": "yes"},
     ),
+    Call(
+        "note",
+        ["birch", "answered", "--about=support", "--score=2"],
+        {"note_provider": "birch", "note_text": "answered", "note_about": "support", "note_score": 2},
+    ),
     Call("journal", ["birch"], {"journal_providers": ["birch"]}),
     Call("report", ["-o", "HERE/report"], {"report_output": "HERE/report"}),
     Call("plan_lease", ["--budget=100"], {"plan_lease_budget": "100"}),
     Call("due", ["--days=3660", "--ics=HERE/f.ics"], {"due_days": 3660, "due_ics": "HERE/f.ics"}, code=2),
+    Call("reputation"),
+    Call(
+        "provider",
+        ["--yes", "rename", "birch", "elm", "--name=Elm"],
+        {
+            "provider_action": "rename",
+            "provider_old": "birch",
+            "provider_new": "elm",
+            "provider_name": "Elm",
+            "confirm": "yes",
+        },
+    ),
     Call(
         "renumber",
         ["ams1", "198.51.100.11", "198.51.100.99"],
@@ -85,7 +107,7 @@ class Outcome:
 
 
 def run(folder: Path, command: Sequence[str | Path]) -> Outcome:
-    """Run a command that has an inventory in a folder of its own; nobody answers by SSH."""
+    """Run a command that has an inventory and a table in a folder of its own; nobody answers by SSH."""
     state = {"XDG_STATE_HOME": str(folder / "state"), "STRANDLINE_BUILD": str(folder / "build")}
     quiet = {"ANSIBLE_NOCOLOR": "1", "COLUMNS": "1000", "STRANDLINE_INTERVAL": "3600", "ANSIBLE_SSH_RETRIES": "0"}
     done = subprocess.run(
@@ -110,7 +132,7 @@ def timeless(text: str, folder: Path) -> str:
 
 @pytest.fixture
 def folders(tmp_path: Path) -> list[Path]:
-    """Two folders with a copy of the example in each."""
+    """Two folders with the same in them: a copy of the example, and a table of hosts to import."""
     made = [tmp_path / "one", tmp_path / "two"]
     for folder in made:
         shutil.copytree(ROOT / "inventory" / "example", folder / "inventory")
@@ -119,6 +141,7 @@ def folders(tmp_path: Path) -> list[Path]:
         ssh.chmod(0o755)
         leased = folder / "inventory" / "group_vars" / "leased.yml"
         leased.write_text(f"{leased.read_text()}ansible_ssh_executable: {ssh}\n")
+        (folder / "table.csv").write_text(TABLE)
     return made
 
 
