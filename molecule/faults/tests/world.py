@@ -225,6 +225,16 @@ def quiet() -> None:
         time.sleep(1)
 
 
+def seen_as(number: Number, call: str) -> str:
+    """What the database has under a number, and under which number it has the Call-ID."""
+    sensor, run, n = number
+    event = "strandline.event e JOIN strandline.run r ON r.id = e.run_id JOIN strandline.sensor s ON s.id = r.sensor_id"
+    shown = f"SELECT json_build_array(s.name, r.run, e.n, e.ts, e.event, e.data) FROM {event} WHERE"  # noqa: S608
+    under_it = sql(f"{shown} (s.name, r.run, e.n) = ('{sensor}', '{run}', {n})")
+    elsewhere = sql(f"{shown} e.data->>'call_id' = '{call}'")
+    return f"under {number} of {call}: {under_it}; elsewhere: {elsewhere}"
+
+
 def conclude(traffic: Traffic, torn: int = 0) -> Outcome:
     """End the traffic and compare: the account must name what is missing exactly, and nothing be missing after it.
 
@@ -243,7 +253,8 @@ def conclude(traffic: Traffic, torn: int = 0) -> Outcome:
     assert [number for number, times in after.items() if times > 1] == []
     # Not by the spools: the pruner may have taken what had arrived.
     unnumbered = answered - set(calls())
-    assert not unnumbered & set(spools.values())
+    otherwise = [(number, call) for number, call in spools.items() if call in unnumbered]
+    assert not otherwise, [len(otherwise), *(seen_as(number, call) for number, call in otherwise[:3])]
     print(
         f"{len(answered)} answered; {len(missing)} missing before they were sent again, 0 afterwards;"
         f" {len(unnumbered)} lost before they had a number"
