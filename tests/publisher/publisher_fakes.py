@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import yaml
@@ -43,6 +43,8 @@ class FakeSource:
         self.condition = Condition(END + timedelta(days=400), END + timedelta(days=400))
         self.away: Exception | None = None
         self.notes: list[tuple[str, datetime | None, list[str]]] = []
+        self.pairs: dict[date, list[tuple[str, str, int, int]] | Exception] = {}
+        self.pairs_asked: list[tuple[date, int, int]] = []
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[FakeSource]:
@@ -66,6 +68,13 @@ class FakeSource:
         assert span.end - span.start == timedelta(days=7)
         found = self.several.get(category, [])
         self._hand_over(found if isinstance(found, Exception) else found[:most], take)
+
+    def password_pairs(self, day: date, *, sources: int, most: int) -> list[tuple[str, str, int, int]]:
+        self.pairs_asked.append((day, sources, most))
+        found = self.pairs.get(day, [])
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     def note(self, publisher: str, stale_after: datetime | None, problems: Sequence[str]) -> None:
         self.notes.append((publisher, stale_after, list(problems)))

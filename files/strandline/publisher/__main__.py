@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..shared.settings import ConfigurationError
-from . import addresses, config, mirror, publish, store, window
+from . import addresses, config, mirror, pairs, publish, store, window
 from .astable import AsTable
 from .errors import RefusedError, SourceError
 from .source import PostgresSource, Source
@@ -101,6 +101,11 @@ def _run(options: argparse.Namespace) -> int:
             raise
         # Whatever happened: a mirror that missed something gets it now.
         missed = _push(settings)
+        if not outcome.source_unavailable and not options.end:
+            late = pairs.refresh(source, settings.state, settings.pairs, now=now, through_now=settings.through_now)
+            if late:
+                _LOG.error("%s", late)
+                missed.append(late)
     _note(settings, source, outcome.stale_after, [*outcome.problems, *missed])
     if outcome.source_unavailable:
         return _EX_TEMPFAIL

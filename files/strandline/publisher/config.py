@@ -13,6 +13,7 @@ from ..shared.settings import ConfigurationError, Section, read_yaml
 from . import addresses
 from .limits import FORMAT_NAMES, POLICIES, Guard
 from .mirror import Mirror
+from .pairs import Limits
 
 # Each becomes part of a command or of a file's name.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
@@ -69,6 +70,7 @@ class Config:
     """For how long after the next generation was due the old one may still be acted on."""
     formats: tuple[str, ...] = FORMAT_NAMES
     """What is published beside text and NDJSON; see formats.py."""
+    pairs: Limits = field(default_factory=Limits)
 
 
 def load_feeds(path: Path) -> tuple[Feed, ...]:
@@ -87,7 +89,7 @@ def load(path: Path) -> Config:
     top.only(
         "network", "feeds", "webroot", "state", "asn_table", "never_publish", "publish_ranges", "fleet_addresses",
         "guard", "database", "statement_timeout", "through_now", "publisher", "signing_key", "publish_delay",
-        "stale_hours", "mirrors", "mirror_key", "formats",
+        "stale_hours", "mirrors", "mirror_key", "formats", "pairs",
     )  # fmt: skip
     mirrors = tuple(_mirror(section) for section in top.sections("mirrors"))
     if len({mirror.name for mirror in mirrors}) < len(mirrors):
@@ -123,6 +125,7 @@ def load(path: Path) -> Config:
         mirrors=mirrors,
         mirror_key=top.path("mirror_key") if mirrors else None,
         formats=_formats(top) if top.has("formats") else FORMAT_NAMES,
+        pairs=_pairs(top.section("pairs")) if top.has("pairs") else Limits(),
     )
 
 
@@ -156,6 +159,14 @@ def _mirror(section: Section) -> Mirror:
         user=section.match("user", _NAME, "Write an account of that host"),
         directory=section.match("directory", _DIRECTORY, "Begin it with /, without blanks", "/"),
         host_key=section.match("host_key", _HOST_KEY, "Write type and key, as in the host's ssh_host_ed25519_key.pub"),
+    )
+
+
+def _pairs(section: Section) -> Limits:
+    section.only("sources", "most")
+    normal = Limits()
+    return Limits(
+        sources=section.number("sources", normal.sources, 0, 10**6), most=section.number("most", normal.most, 1, 10**6)
     )
 
 

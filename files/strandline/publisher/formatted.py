@@ -80,10 +80,7 @@ class Writer:
                     _LOG.exception("%s: left out", name)
                     problems.append(f"{name} is left out ({' '.join(str(error).split()) or type(error).__name__})")
                     continue
-                if former is not None and self._former is not None and _is(former, content):
-                    digest = builder.keep(name, self._former)  # with its ETag: nobody has to fetch it again
-                else:
-                    digest = builder.add(name, content)
+                digest = builder.renew(name, content, self._former)
                 files.append(site.File(name, kind.name, rows, len(content), digest))
         return Written(tuple(files), tuple(problems))
 
@@ -97,10 +94,6 @@ class Writer:
                 return kind.write(listing)
         finally:
             self._left -= time.monotonic() - began
-
-
-def _is(path: Path, content: bytes) -> bool:
-    return path.stat().st_size == len(content) and path.read_bytes() == content
 
 
 class Combined:

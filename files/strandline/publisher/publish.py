@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from . import feedfile, formats, formatted, guards, site, store
+from . import feedfile, formats, formatted, guards, pairs, site, store
 from .addresses import NeverList, address_text, packed
 from .astable import AsTable, Loaded, load_or_last
 from .config import Config, Feed
@@ -277,6 +277,11 @@ class Run:
             len(listing.proven[4]), len(listing.proven[6]), (*problems, *written.problems), written.files
         )
 
+    def daily(self, builder: store.Builder) -> tuple[site.Daily, ...]:
+        """Write the lists that are counted once a day. Raises OSError."""
+        found = pairs.load(self.config.state, self.config.pairs)
+        return (site.write_pairs(builder, found, self.former),) if found else ()
+
     def keep(self, builder: store.Builder, category: str, problem: str) -> site.Record | None:
         """Take a feed's files over as they are; None when it has none. Raises OSError."""
         for name in site.feed_files(category):
@@ -412,12 +417,13 @@ def run(config: Config, source: Source, window: Window, *, now: datetime, accept
             builder.clear()
             records = this.keep_all(builder, general)
         combined = this.combine(builder, records)
+        daily = this.daily(builder)
         problems = _problems(this, records.values(), combined, condition, general)
         failed = tuple(r.category for r in records.values() if r.status != "published")
         if unavailable:
             failed = tuple(feed.category for feed in config.feeds)
         there = {category: record for category, record in records.items() if record.status != "failed"}
-        problems += _switch(this, builder, there, condition, problems, combined)
+        problems += _switch(this, builder, there, condition, problems, combined, daily)
     published = tuple(r.category for r in records.values() if r.status == "published")
     return Outcome(
         published,
@@ -435,14 +441,16 @@ def _switch(
     condition: Condition | None,
     problems: tuple[str, ...],
     combined: site.Combined,
+    daily: tuple[site.Daily, ...],
 ) -> tuple[str, ...]:
     """Finish the generation and let the site lead to it; one that says nothing new is dropped.
 
     Returns what went wrong after that. Raises OSError when the site stays as it was.
     """
     config, former = this.config, this.former
-    published = site.fingerprint(this.previous, site.published_problems(former), site.published_combined(former))
-    found = site.fingerprint(records, problems, combined.files)
+    published = site.fingerprint(this.previous, site.published_problems(former), site.published_others(former))
+    others = [*combined.files, *(file for one in daily for file in one.files)]
+    found = site.fingerprint(records, problems, others)
     # Each hour in which the database was asked has a generation, though nothing may have been seen: its list says until
     # when it holds.
     asked_anew = condition is not None and not store.is_of_hour(former, this.window.end)
@@ -450,7 +458,7 @@ def _switch(
         _LOG.info("nothing has changed since the last generation")
         return ()
     name = store.free_name(config.webroot, this.window.end)
-    site.write(builder, config, site.Report(name, this.now, records, condition, this.loaded, problems, combined))
+    site.write(builder, config, site.Report(name, this.now, records, condition, this.loaded, problems, combined, daily))
     generation = builder.finish(name, key=config.signing_key, comment=f"generation {name}")
     store.switch(config.webroot, generation)
     _LOG.info("generation %s is published", name)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import jinja2
 
-from . import feedfile, formats, store
+from . import feedfile, formats, pairs, store
 from .astable import Loaded
 from .config import Config, Feed
 from .source import Condition
@@ -87,6 +87,28 @@ class Combined:
 
 
 @dataclass(frozen=True)
+class Daily:
+    """A list that is counted once a day."""
+
+    name: str
+    title: str
+    description: str
+    day: str
+    rows: int
+    files: tuple[File, ...]
+
+
+def write_pairs(builder: store.Builder, found: pairs.Day, former: Path | None) -> Daily:
+    """Write the list of user names and passwords. Raises OSError."""
+    files = []
+    for name, (kind, render) in pairs.FILES.items():
+        content = render(found)
+        digest = builder.renew(name, content, former)
+        files.append(File(name, kind, len(found.pairs), len(content), digest))
+    return Daily(pairs.NAME, pairs.TITLE, pairs.DESCRIPTION, f"{found.day}", len(found.pairs), tuple(files))
+
+
+@dataclass(frozen=True)
 class Report:
     """All that a run has to say of itself."""
 
@@ -98,6 +120,7 @@ class Report:
     table: Loaded
     problems: tuple[str, ...]
     combined: Combined = Combined()
+    daily: tuple[Daily, ...] = ()
 
 
 def stamp(moment: datetime | None) -> str | None:
@@ -205,21 +228,22 @@ def _rebuilt(directory: Path, category: str) -> Record | None:
     )
 
 
-def fingerprint(records: Mapping[str, Record], problems: Iterable[str], combined: Iterable[File]) -> object:
+def fingerprint(records: Mapping[str, Record], problems: Iterable[str], others: Iterable[File]) -> object:
     """Return what two runs must have in common for the second one to publish nothing new."""
     return (
         [(r.category, r.status, r.problem, [(f.name, f.sha256) for f in r.files]) for r in records.values()],
         list(problems),
-        [(file.name, file.sha256) for file in combined],
+        [(file.name, file.sha256) for file in others],
     )
 
 
-def published_combined(directory: Path | None) -> tuple[File, ...]:
-    """Return the combined files that the published list names; none when it can't be read."""
+def published_others(directory: Path | None) -> tuple[File, ...]:
+    """Return the files of no feed that the published list names; none when it can't be read."""
     try:
         document = json.loads(((directory or Path("/nonexistent")) / LIST).read_text(encoding="utf-8"))
         names = [f.name for f in dataclasses.fields(File)]
-        return tuple(File(**{name: file[name] for name in names}) for file in document["combined"]["files"])
+        lists = [document["combined"], *document.get("daily", ())]
+        return tuple(File(**{name: file[name] for name in names}) for one in lists for file in one["files"])
     except (OSError, ValueError, KeyError, TypeError):
         return ()
 
@@ -291,6 +315,7 @@ def _list(config: Config, report: Report) -> str:
                 "problem": table.problem,
             },
             "combined": {**dataclasses.asdict(report.combined), "files": located(report.combined.files)},
+            "daily": [{**dataclasses.asdict(one), "files": located(one.files)} for one in report.daily],
             "feeds": [entry(feed) for feed in config.feeds],
         },
         indent=1,

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 
 import psycopg2
@@ -60,6 +60,9 @@ class Source(Protocol):
 
     def note(self, publisher: str, stale_after: datetime | None, problems: Sequence[str]) -> None:
         """Say how the run went, for the watcher. Raises SourceError."""
+
+    def password_pairs(self, day: date, *, sources: int, most: int) -> Sequence[tuple[str, str, int, int]]:
+        """Return user name, password, sources and attempts of each pair of a day. Raises SourceError."""
 
 
 class _Lines:
@@ -162,6 +165,18 @@ class PostgresSource:
             clock, newest, collectors = found
             moved = {str(name): datetime.fromisoformat(moment) for name, moment in collectors.items()}
             yield _PostgresSnapshot(connection, Condition(clock, newest, moved))
+
+    def password_pairs(self, day: date, *, sources: int, most: int) -> list[tuple[str, str, int, int]]:
+        """Count a day's pairs: this reads all of its events. Raises SourceError."""
+        try:
+            with self._connected() as connection, connection, connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT username, password, sources, attempts FROM strandline.password_pairs(%s, %s, %s)",
+                    (day, sources, most),
+                )
+                return cursor.fetchall()
+        except psycopg2.Error as error:
+            raise SourceError(f"the pairs of {day} can't be counted: {_one_line(error)}") from error
 
     def note(self, publisher: str, stale_after: datetime | None, problems: Sequence[str]) -> None:
         """Write how the run went into the database. Raises SourceError."""

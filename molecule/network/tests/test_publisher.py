@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import hashlib
 import http.client
+import io
 import json
 import re
 import sys
@@ -431,6 +433,76 @@ def test_the_database_knows_how_the_publisher_fares(collector: Machine, publishe
     assert datetime.fromisoformat(noted["stale_after"]) > datetime.now(UTC)
 
 
+def test_passwords_are_counted_by_sources(collector: Machine) -> None:
+    """One /48 is one source, and what was cut, or tried on another day, does not count. Nothing of it stays."""
+    said = collector.check(
+        *PSQL,
+        "--quiet",
+        "--set=ON_ERROR_STOP=1",
+        "--command",
+        r"""
+        BEGIN;
+        DO $$ BEGIN
+            PERFORM strandline.make_partition('event_row', day)
+            FROM unnest(ARRAY['2020-02-28', '2020-02-29']::date[]) day;
+        END $$;
+        INSERT INTO strandline.event_row (ts, rts, n, run_id, sport, dport, kind, saddr, daddr, fields)
+        SELECT ts::timestamptz, ts::timestamptz, row_number() OVER (), 0, 1, 22,
+               strandline.find_kind(event, 'tcp', true, cut, ARRAY['method', 'user', 'password']),
+               saddr::inet, '192.0.2.1',
+               concat_ws(E'\t', 'password', username, password, CASE WHEN cut THEN E'user\t999' END)
+        FROM (VALUES
+            ('2020-02-28 00:00:00Z', 'ssh.password', false, '198.51.100.1', 'root', 'first'),
+            ('2020-02-28 23:59:59.9Z', 'ssh.password', false, '198.51.100.2', 'root', 'first'),
+            ('2020-02-28 12:00:00Z', 'ssh.password', false, '198.51.100.2', 'root', 'first'),
+            ('2020-02-28 12:00:00Z', 'ssh.password', false, '2001:db8:1:1::1', 'root', 'first'),
+            ('2020-02-28 12:00:00Z', 'ssh.password', false, '2001:db8:1:2::1', 'a', 'one /48'),
+            ('2020-02-28 12:00:00Z', 'ssh.password', false, '2001:db8:1:3::1', 'a', 'one /48'),
+            ('2020-02-28 12:00:00Z', 'ssh.password', false, '198.51.100.3', 'a', ''),
+            ('2020-02-28 12:00:00Z', 'ssh.password', false, '198.51.100.4', 'a', ''),
+            ('2020-02-28 12:00:00Z', 'ssh.password', false, '198.51.100.5', '\x22', 'two\x0a'),
+            ('2020-02-28 12:00:00Z', 'ssh.password', false, '198.51.100.6', '\x22', 'two\x0a'),
+            ('2020-02-28 12:00:00Z', 'ssh.password', false, '198.51.100.6', '\x22', 'two\x0a'),
+            ('2020-02-28 12:00:00Z', 'ssh.password', true, '198.51.100.7', 'cut', 'p'),
+            ('2020-02-28 12:00:00Z', 'ssh.password', true, '198.51.100.8', 'cut', 'p'),
+            ('2020-02-28 12:00:00Z', 'telnet.login', false, '198.51.100.7', 'telnet', 'p'),
+            ('2020-02-28 12:00:00Z', 'telnet.login', false, '198.51.100.8', 'telnet', 'p'),
+            ('2020-02-29 00:00:00Z', 'ssh.password', false, '198.51.100.8', 'a', 'one /48')
+        ) AS tried (ts, event, cut, saddr, username, password);
+        SELECT to_json(array_agg(p)) FROM strandline.password_pairs('2020-02-28', 2, 10) p;
+        SELECT to_json(array_agg(p)) FROM strandline.password_pairs('2020-02-28', 3, 10) p;
+        SELECT to_json(array_agg(p.password)) FROM strandline.password_pairs('2020-02-28', 1, 3) p;
+        ROLLBACK;
+        """,
+    )
+    two, three, limited = (json.loads(line) for line in said.splitlines() if line)
+    assert [tuple(pair.values()) for pair in two] == [
+        ("root", "first", 3, 4),
+        (r"\x22", r"two\x0a", 2, 3),
+        ("a", "", 2, 2),
+    ]
+    assert three == two[:1]
+    assert limited == ["first", r"two\x0a", ""]
+
+
+def test_the_days_passwords_are_published(publisher: Machine, rows: list[dict[str, Any]]) -> None:
+    """The list has whatever clients tried on its day: for the demo's, one source is enough."""
+    for _ in range(2):  # counted after a publication, published by the next one
+        publisher.check("systemctl", "start", "strandline-publisher.service")
+    listed = json.loads(fetch_file(publisher, "/feeds.json"))
+    (daily,) = listed["daily"]
+    pairs = [json.loads(line) for line in fetch_file(publisher, "/sshidpw.ndjson").splitlines()]
+    assert [(pair["username"], pair["password"]) for pair in pairs] == [
+        tuple(line) for line in csv.reader(io.StringIO(fetch_file(publisher, "/sshidpw.csv").decode()))
+    ]
+    assert {pair["day"] for pair in pairs} == {daily["day"]}
+    assert daily["rows"] == len(pairs)
+    tried = [row for row in rows if row["event"] == "ssh.password" and row["ts"].startswith(daily["day"])]
+    whole = [row["data"] for row in tried if not {"user_length", "password_length"} & set(row["data"])]
+    assert {(data["user"], data["password"]) for data in whole} <= {(p["username"], p["password"]) for p in pairs}
+    assert whole or datetime.now(UTC).hour == 0, "an SSH client tried passwords in this run"
+
+
 def test_the_newest_event_is_known_after_a_silence_and_without_any(collector: Machine) -> None:
     """What tells a publisher that nothing has come for long, when every sighting is settled."""
     said = collector.check(
@@ -522,7 +594,7 @@ def test_the_timer_runs_every_hour(publisher: Machine) -> None:
 
 
 def test_the_publisher_may_read_sightings_alone(publisher: Machine) -> None:
-    """Its role in the database sees no event: no password, no user name."""
+    """Its role in the database sees no event, and of passwords no more than who counts them: never whose they were."""
     query = (
         "import psycopg2, sys; from pathlib import Path; from strandline.publisher import config, source\n"
         "settings = config.load(Path('/etc/strandline/publisher.yml'))\n"
@@ -535,6 +607,7 @@ def test_the_publisher_may_read_sightings_alone(publisher: Machine) -> None:
     assert publisher.check(*run, "SELECT count(*) FROM strandline.sighting").strip() == ""
     for statement in (
         "SELECT * FROM strandline.event",
+        "SELECT * FROM strandline.event_row",
         "SELECT * FROM strandline.reject",
         "DELETE FROM strandline.sighting",
         "CREATE TABLE strandline.x (a int)",
