@@ -71,7 +71,7 @@ def load(state: Path, limits: Limits) -> Day | None:
         return None
     try:
         found = json.loads(_path(state).read_text(encoding="utf-8"))
-        return Day(date.fromisoformat(found["day"]), tuple(Pair(*map(_kind, pair)) for pair in found["pairs"]))
+        return Day(date.fromisoformat(found["day"]), tuple(_pair(*pair) for pair in found["pairs"]))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -79,10 +79,10 @@ def load(state: Path, limits: Limits) -> Day | None:
         return None
 
 
-def _kind(value: object) -> object:
-    if not isinstance(value, str | int):
-        raise TypeError(f"{value!r} is neither text nor number")
-    return value
+def _pair(username: object, password: object, sources: object, attempts: object) -> Pair:
+    if not (isinstance(username, str) and isinstance(password, str)):
+        raise TypeError("a user name or password is no text")
+    return Pair(username, password, int(str(sources)), int(str(attempts)))
 
 
 def refresh(source: Counts, state: Path, limits: Limits, *, now: datetime, through_now: bool) -> str:

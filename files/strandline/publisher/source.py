@@ -174,7 +174,8 @@ class PostgresSource:
                     "SELECT username, password, sources, attempts FROM strandline.password_pairs(%s, %s, %s)",
                     (day, sources, most),
                 )
-                return cursor.fetchall()
+                found: list[tuple[str, str, int, int]] = cursor.fetchall()
+                return found
         except psycopg2.Error as error:
             raise SourceError(f"the pairs of {day} can't be counted: {_one_line(error)}") from error
 
