@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 import yaml
 
+from strandline_cli.testing import documented
 from strandline_cli.testing.lint import tracked
 
 ROOT = Path(__file__).resolve().parents[2]
-FILE = re.compile(r"^\*\*(files/[^*]+)\*\*\n\n```[a-z]+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PLAYBOOK = """\
 - hosts: sensors
   gather_facts: false
@@ -92,7 +92,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     for name in tracked():
         (top / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, top / name)
-    written = FILE.findall((ROOT / "docs" / "add-a-protocol.md").read_text(encoding="utf-8"))
+    written = documented.files()
     assert len(written) == 6
     for name, text in written:
         path = top / name
@@ -145,8 +145,6 @@ def test_docs_and_rules_follow(copy: Copy, tmp_path: Path) -> None:
     copy.run(sys.executable, "files/strandline/event/render.py", "patterndb", rendered)
     assert "### finger.query" in (copy.top / "docs" / "events.md").read_text()
     assert 'program="strandline-finger"' in rendered.read_text()
-    if shutil.which("pdbtool"):
-        subprocess.run(["pdbtool", "test", rendered], check=True)
     # The repository's own tests of rules, probes and feeds hold the new protocol like the others.
     (copy.top / "tests" / "publisher" / "test_finger.py").write_text(PUBLISHED)
     schema = copy.top / "module_utils" / "strandline_fleet" / "inventory" / "schemas" / "generated.schema.json"
@@ -166,13 +164,11 @@ def test_docs_and_rules_follow(copy: Copy, tmp_path: Path) -> None:
 
 
 def rules_that_match(copy: Copy, lines: list[str]) -> list[list[str]]:
-    """The events whose patterndb rule takes a line that the daemon wrote: by pdbtool too, where there is one."""
+    """The events whose patterndb rule takes a line that the daemon wrote.
+
+    pdbtool tests the rules with their own examples, in the tests' phase patterndb.
+    """
     messages = [line[line.index("event=") :] for line in lines]
-    rules = copy.top / "patterndb.xml"
-    copy.run(sys.executable, "files/strandline/event/render.py", "patterndb", rules)
-    if shutil.which("pdbtool"):
-        for message in messages:
-            copy.run("pdbtool", "match", "-p", rules, "-P", "strandline-finger", "-M", message)
     found: list[list[str]] = copy.python(
         "from tests.catalogue.test_event_catalogue import EVENTS, pcre\n"
         f"print(json.dumps([[e.name for e in EVENTS if pcre(e).fullmatch(text)] for text in {messages!r}]))"
