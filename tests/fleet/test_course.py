@@ -70,6 +70,10 @@ def flat(said: str) -> str:
 def test_a_host_that_fails_stops_a_rotation_and_the_same_command_carries_on(tmp_path: Path) -> None:
     """What was good before is withdrawn all the same; who does not answer stops nobody and is named."""
     fleet = Rotation(tmp_path, unreachable=("www",))
+    code, said = fleet.play(ROTATE, rotate_made_before="2099-01-01")
+    assert code != 0
+    assert "Nothing was changed." in flat(said), "nobody answered"
+    assert fleet.steps() == []
     code, said = fleet.play(ROTATE, confirm="yes", rotate_made_before="2099-01-01", bad=["b1"])
     assert code != 0
     steps = fleet.steps()
