@@ -96,14 +96,15 @@ def machine(name: str) -> Machine:
     return Machine(name, variables["addresses"][0], variables)
 
 
-def reconcile(folder: Path) -> dict[str, Any]:
-    """Run the playbook as the operator would; return the account, which it keeps in a folder."""
+def play(verb: str, *options: str, **variables: Any) -> str:
+    """Run a verb's playbook as the operator would; return what it said."""
     done = subprocess.run(
         [
             "ansible-playbook",
             f"--inventory={INVENTORY}",
-            str(ROOT / "playbooks" / "reconcile.yml"),
-            f"--extra-vars=reconcile_report_dir={folder}",
+            str(ROOT / "playbooks" / f"{verb}.yml"),
+            f"--extra-vars={json.dumps(variables)}",
+            *options,
         ],
         cwd=ROOT,
         env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
@@ -113,5 +114,11 @@ def reconcile(folder: Path) -> dict[str, Any]:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def reconcile(folder: Path) -> dict[str, Any]:
+    """Run the playbook reconcile; return the account, which it keeps in a folder."""
+    play("reconcile", reconcile_report_dir=str(folder))
     account: dict[str, Any] = json.loads((folder / "account.json").read_text())
     return account
