@@ -9,7 +9,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 
@@ -47,25 +47,43 @@ def webroot(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return top / "www"
 
 
-@pytest.fixture(scope="module")
-def seen(webroot: Path) -> dict[str, Any]:
+def inspected(webroot: Path, paths: list[str]) -> list[dict[str, Any]]:
+    """What a reader sees of each page, at the site's root as nginx serves it."""
     image = os.environ["STRANDLINE_BROWSER_IMAGE"]
     # As nginx does: the newest generation at the root, the others by their path.
     serve = (
         "cp -rL /site/current /srv/www && cp -r /site/generations/* /srv/www/ && cd /srv/www"
         " && (python3 -m http.server 8000 >/dev/null 2>&1 &) && sleep 2"
-        " && inspect_page http://127.0.0.1:8000/ /tmp/page.png"
+        ' && for path in "$@"; do inspect_page "http://127.0.0.1:8000/$path" /tmp/page.png && echo || exit; done'
     )
     done = subprocess.run(
-        ["podman", "run", "--rm", "--network=none", f"--volume={webroot}:/site:ro", image, "sh", "-c", serve],
+        [
+            *("podman", "run", "--rm", "--network=none", f"--volume={webroot}:/site:ro", image),
+            *("sh", "-c", serve, "inspect", *paths),
+        ],
         capture_output=True,
         text=True,
         check=False,
         timeout=240,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def seen(webroot: Path) -> dict[str, Any]:
+    return inspected(webroot, [""])[0]
+
+
+@pytest.fixture(scope="module")
+def looked_up(webroot: Path) -> dict[str, dict[str, Any]]:
+    """What the look-up shows, by the address that was asked for."""
+    asked = [
+        "198.18.1.7", "2A00:0:0::1", "::ffff:198.18.1.8", "198.18.1.200", "10.1.2.3", "2a00::/32", "198.18.1.256",
+        "scanner.example.org", "2a00::1::2", "<img src=x onerror=alert(1)>", '198.18.1.7"', "",
+    ]  # fmt: skip
+    pages = inspected(webroot, [f"lookup.html?{urlencode({'address': each})}" for each in asked])
+    return dict(zip(asked, pages, strict=True))
 
 
 @pytest.mark.parametrize("view", ["desktop", "phone", "small"])
@@ -100,3 +118,48 @@ def test_the_page_says_what_is_wrong(seen: dict[str, Any]) -> None:
     assert "collector collector1 has brought nothing since" in text
     assert "out of date: the last run could not renew it" in text
     assert "nothing seen yet" in text
+
+
+@pytest.mark.parametrize(
+    ("asked", "heading"),
+    [("198.18.1.7", "198.18.1.7"), ("2A00:0:0::1", "2a00::1"), ("::ffff:198.18.1.8", "198.18.1.8")],
+)
+def test_a_listed_address_is_found_in_any_spelling(
+    looked_up: dict[str, dict[str, Any]], asked: str, heading: str
+) -> None:
+    page = looked_up[asked]
+    assert heading in page["desktop"]["headings"]
+    text = page["desktop"]["text"]
+    assert "Addresses seen to try a password over SSH. Feed sshpwauth." in text
+    assert "from 2026-11-25 01:55:00 UTC to 2026-11-25 02:00:00 UTC" in text
+    assert "with the source proven to be real" in text
+    assert page["errors"] == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("198.18.1.200", "It is in none of the feeds"),
+        ("10.1.2.3", "It is in none of the feeds"),
+        ("2a00::/32", "That is a network."),
+        ("198.18.1.256", "That is no IPv4 address"),
+        ("scanner.example.org", "Names are not looked up"),
+        ("2a00::1::2", "That is no IPv6 address."),
+        ("<img src=x onerror=alert(1)>", "That is no address."),
+        ('198.18.1.7"', "That is no address."),
+    ],
+)
+def test_what_is_not_found_is_told_apart(looked_up: dict[str, dict[str, Any]], asked: str, said: str) -> None:
+    page = looked_up[asked]
+    assert said in page["desktop"]["text"]
+    # A file that is not there is an answer, though the browser's log has it.
+    assert [error for error in page["errors"] if "lookup/10.ndjson" not in error] == []
+
+
+def test_the_look_up_fits_a_phone_and_shows_nothing_unasked(looked_up: dict[str, dict[str, Any]]) -> None:
+    for page in looked_up.values():
+        assert [page[view]["overflow"] for view in ("desktop", "phone", "small")] == [0, 0, 0]
+    assert looked_up[""]["desktop"]["headings"] == [
+        "Look up an address", "Why is my address listed, and how does it get off?", "Without the script",
+    ]  # fmt: skip
+    assert looked_up[""]["dark"]["ink"] != looked_up[""]["desktop"]["ink"]

@@ -242,11 +242,11 @@ def format_seconds(top: Path) -> dict[str, float]:
         spent[of_kind[kind.name]] += time.monotonic() - began
         return content
 
-    def timed_add(builder: Any, name: str, content: bytes, *, companions: bool = True) -> Any:
+    def timed_add(builder: Any, name: str, content: bytes, **options: Any) -> Any:
         # A file is compressed beside the next one's making: here each is waited for.
         builder._wait()
         began = time.monotonic()
-        digest = add(builder, name, content, companions=companions)
+        digest = add(builder, name, content, **options)
         builder._wait()
         if owner := of_ending.get(name.rpartition(".")[2]):
             spent[owner] += time.monotonic() - began

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from . import feedfile, formats, formatted, guards, pairs, site, store
+from . import feedfile, formats, formatted, guards, lookup, pairs, site, store
 from .addresses import NeverList, address_text, packed
 from .astable import AsTable, Loaded, load_or_last
 from .config import Config, Feed
@@ -418,7 +418,8 @@ def run(config: Config, source: Source, window: Window, *, now: datetime, accept
             records = this.keep_all(builder, general)
         combined = this.combine(builder, records)
         daily = this.daily(builder)
-        problems = _problems(this, records.values(), combined, condition, general)
+        missed = lookup.write(builder, records, this.former)
+        problems = (*_problems(this, records.values(), combined, condition, general), *missed)
         failed = tuple(r.category for r in records.values() if r.status != "published")
         if unavailable:
             failed = tuple(feed.category for feed in config.feeds)

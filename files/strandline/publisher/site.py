@@ -323,7 +323,7 @@ def _list(config: Config, report: Report) -> str:
     )
 
 
-def _index(config: Config, report: Report) -> str:
+def _page(config: Config, report: Report, name: str) -> bytes:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -332,7 +332,7 @@ def _index(config: Config, report: Report) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template("index.html.j2").render(
+    text = environment.get_template(f"{name}.j2").render(
         network=config.network,
         feeds=config.feeds,
         report=report,
@@ -341,6 +341,7 @@ def _index(config: Config, report: Report) -> str:
         signed=config.signing_key is not None,
         other_formats=formats.kinds(),
     )
+    return text.encode()
 
 
 def _security_txt(config: Config, now: datetime) -> str:
@@ -359,7 +360,9 @@ def write(builder: store.Builder, config: Config, report: Report) -> None:
     pages = {
         LIST: f"{_list(config, report)}\n".encode(),
         SCHEMA: (_TEMPLATES / SCHEMA).read_bytes(),
-        "index.html": _index(config, report).encode(),
+        "index.html": _page(config, report, "index.html"),
+        "lookup.html": _page(config, report, "lookup.html"),
+        "lookup.js": (_TEMPLATES / "lookup.js").read_bytes(),
         "robots.txt": _ROBOTS.encode(),
         "style.css": (_TEMPLATES / "style.css").read_bytes(),
         ".well-known/security.txt": _security_txt(config, report.now).encode(),
@@ -367,4 +370,4 @@ def write(builder: store.Builder, config: Config, report: Report) -> None:
     if config.signing_key is not None:
         pages["minisign.pub"] = config.signing_key.with_suffix(".pub").read_bytes()
     for name, content in pages.items():
-        builder.add(name, content, companions=False)
+        builder.add(name, content, companions=())

@@ -18,7 +18,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,7 +27,8 @@ from . import signing
 
 MANIFEST = "SHA256SUMS"
 # What stands beside a published file. nginx sends the .gz, with an ETag of its own, to clients that take it.
-COMPANIONS = (".sha256", ".md5", ".gz")
+PACKED = ".gz"
+COMPANIONS = (".sha256", ".md5", PACKED)
 LINK = "current"
 GENERATIONS = "generations"
 HOURLY_FOR = timedelta(days=7)
@@ -103,20 +104,22 @@ class Builder:
         self.directory.mkdir(mode=0o755)
         self._sums.clear()
 
-    def add(self, name: str, content: bytes, *, companions: bool = True) -> str:
+    def add(self, name: str, content: bytes, *, companions: Collection[str] = COMPANIONS) -> str:
         """Write a file, with its companions, and return its SHA-256."""
         digest = self._write(name, content)
-        if companions:
+        if ".sha256" in companions:
             self._write(f"{name}.sha256", f"{digest}  {name}\n".encode())
+        if ".md5" in companions:
             md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
             self._write(f"{name}.md5", f"{md5}  {name}\n".encode())
+        if PACKED in companions:
             self._wait()  # one file's content at a time waits in memory
             self._packing = self._pool.submit(self._pack, name, content)
         return digest
 
     def _pack(self, name: str, content: bytes) -> None:
         # Without name and time in it, so that the same content gives the same bytes.
-        self._write(f"{name}.gz", gzip.compress(content, compresslevel=4, mtime=0))
+        self._write(f"{name}{PACKED}", gzip.compress(content, compresslevel=4, mtime=0))
 
     def _wait(self) -> None:
         if self._packing is not None:
@@ -137,6 +140,7 @@ class Builder:
         """
         for key in (name, *(name + companion for companion in COMPANIONS)):
             target = self.directory / key
+            target.parent.mkdir(mode=0o755, exist_ok=True)
             try:
                 os.link(former / key, target)
             except FileNotFoundError:
@@ -147,11 +151,11 @@ class Builder:
                 self._sums[key] = hashlib.file_digest(file, "sha256").hexdigest()
         return self._sums[name]
 
-    def renew(self, name: str, content: bytes, former: Path | None) -> str:
+    def renew(self, name: str, content: bytes, former: Path | None, *, companions: Collection[str] = COMPANIONS) -> str:
         """Add a file; one that has not changed is taken over, with its ETag: nobody has to fetch it again."""
         if former is not None and _is(former / name, content):
             return self.keep(name, former)
-        return self.add(name, content)
+        return self.add(name, content, companions=companions)
 
     def _write(self, name: str, content: bytes) -> str:
         path = self.directory / name
@@ -240,7 +244,7 @@ def prune(webroot: Path, now: datetime) -> int:
 
 def _thin(directory: Path) -> None:
     """Remove what a compressed file stands beside: nginx sends it unpacked to who wants that."""
-    for packed in directory.glob("*.gz"):
+    for packed in directory.rglob(f"*{PACKED}"):
         packed.with_suffix("").unlink(missing_ok=True)
 
 

@@ -183,6 +183,20 @@ def test_the_site_serves_its_files_and_nothing_else(publisher: Machine) -> None:
     assert fetch(publisher, "/feeds.json", method="HEAD")[0].status == 200
 
 
+def test_an_address_can_be_looked_up(publisher: Machine, scanner: Machine) -> None:
+    """The page may run the site's own script, which finds a scanner's address in the file of its /8."""
+    page, body = fetch(publisher, "/lookup.html")
+    policy = page.headers["Content-Security-Policy"]
+    assert {"script-src 'self'", "connect-src 'self'", "form-action 'self'"} <= set(policy.split("; "))
+    assert b'<script src="lookup.js" defer>' in body
+    script, _ = fetch(publisher, "/lookup.js")
+    assert (script.status, script.headers["Content-Type"]) == (200, "text/javascript; charset=utf-8")
+    [address] = [a for a in scanner.addresses if ":" not in a][:1]
+    lines = fetch_file(publisher, f"/lookup/{address.split('.')[0]}.ndjson").decode().splitlines()
+    found = {row["category"] for row in map(json.loads, lines) if row["address"] == address}
+    assert {"sshpwauth", "sipquery", "dnsrd"} <= found
+
+
 def test_a_browsers_preflight_is_answered(publisher: Machine) -> None:
     """A page of another site may ask for a feed with If-None-Match, which is not a simple header."""
     asked = {"Origin": "https://example.org", "Access-Control-Request-Method": "GET"}
