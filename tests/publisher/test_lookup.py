@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from publisher_fakes import END, FakeSource, row
-from strandline.publisher import config, lookup, publish, store, window
+from strandline.publisher import addresses, config, lookup, publish, store, window
 from strandline.publisher.errors import SourceError
+
+
+EVERYWHERE = [addresses.parse_network(text) for text in ("0.0.0.0/0", "::/0")]
 
 
 def run(settings: config.Config, source: FakeSource, *, hours: int = 0) -> publish.Outcome:
@@ -69,6 +73,18 @@ def test_a_kept_file_that_is_damaged_costs_the_look_up_and_nothing_else(
     assert files(settings) == {}
 
 
+def test_an_address_that_is_not_published_any_more_is_not_found_either(
+    settings: config.Config, source: FakeSource
+) -> None:
+    source.categories["dnsrd"] = [row("198.18.0.1"), row("198.18.0.2")]
+    run(settings, source)
+    source.categories["dnsrd"] = SourceError("too slow")
+    listed = addresses.parse_network("198.18.0.1")
+    never = addresses.NeverList(listed=[listed], publish_ranges=[addresses.parse_network("198.18.0.0/15")])
+    run(dataclasses.replace(settings, never=never), source, hours=1)
+    assert files(settings) == {"198.ndjson": ["198.18.0.2 dnsrd"]}
+
+
 def test_an_old_generations_files_are_thinned_as_the_others(settings: config.Config, source: FakeSource) -> None:
     source.categories["dnsrd"] = [row("198.18.0.1")]
     for hours in (0, 5):
@@ -86,4 +102,4 @@ def test_names(address: str, name: str, tmp_path: Path) -> None:
     assert lookup.shard(address) == name
     path = tmp_path / "feed.ndjson"
     path.write_text(json.dumps({"asn": None, "name": 'x "address": y', "address": address}) + "\n")
-    assert list(lookup.gather([path])) == [name]
+    assert list(lookup.gather([path], addresses.NeverList(publish_ranges=EVERYWHERE))) == [name]

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from . import store
-from .addresses import packed
+from .addresses import NeverList, packed
 from .formatted import time_limit
 
 _LOG = logging.getLogger(__name__)
@@ -26,8 +26,11 @@ def shard(address: str) -> str:
     return address.partition(":" if ":" in address else ".")[0] or "0"
 
 
-def gather(files: Iterable[Path]) -> dict[str, bytearray]:
-    """Return the content of each file: lines of the feeds' NDJSON files, in their order. Raises OSError, ValueError."""
+def gather(files: Iterable[Path], never: NeverList) -> dict[str, bytearray]:
+    """Return the content of each file: lines of the feeds' NDJSON files, in their order. Raises OSError, ValueError.
+
+    A feed that was kept may have an address that is not published any more: here it is left out.
+    """
     found: dict[str, bytearray] = {}
     for path in files:
         with path.open(encoding="utf-8") as lines:
@@ -36,14 +39,15 @@ def gather(files: Iterable[Path]) -> dict[str, bytearray]:
                 _, _, rest = line.partition(_KEY)
                 address = rest.partition('"')[0] or str(json.loads(line)["address"])
                 try:
-                    packed(address)
+                    if packed(address) in never:
+                        continue
                 except ValueError:
                     raise ValueError(f"{path.name}: {address[:50]!r} is no address") from None
                 found.setdefault(shard(address), bytearray()).extend(line.encode())
     return found
 
 
-def write(builder: store.Builder, feeds: Iterable[str], former: Path | None) -> list[str]:
+def write(builder: store.Builder, feeds: Iterable[str], former: Path | None, never: NeverList) -> list[str]:
     """Write the look-up's files from what the generation has of the feeds already.
 
     Returns what went wrong: the feeds are published all the same. Raises OSError when the disk can't be written.
@@ -51,7 +55,7 @@ def write(builder: store.Builder, feeds: Iterable[str], former: Path | None) -> 
     paths = [path for feed in feeds if (path := builder.directory / f"{feed}.ndjson").is_file()]
     try:
         with time_limit(SECONDS):
-            found = gather(paths)
+            found = gather(paths, never)
     except (OSError, ValueError, KeyError, TypeError) as error:
         _LOG.exception("the look-up is left out")
         return [f"the look-up of addresses is left out ({' '.join(str(error).split()) or type(error).__name__})"]

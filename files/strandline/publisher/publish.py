@@ -418,7 +418,7 @@ def run(config: Config, source: Source, window: Window, *, now: datetime, accept
             records = this.keep_all(builder, general)
         combined = this.combine(builder, records)
         daily = this.daily(builder)
-        missed = lookup.write(builder, records, this.former)
+        missed = lookup.write(builder, records, this.former, config.never)
         problems = (*_problems(this, records.values(), combined, condition, general), *missed)
         failed = tuple(r.category for r in records.values() if r.status != "published")
         if unavailable:
