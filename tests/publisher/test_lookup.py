@@ -12,7 +12,6 @@ from publisher_fakes import END, FakeSource, row
 from strandline.publisher import addresses, config, lookup, publish, store, window
 from strandline.publisher.errors import SourceError
 
-
 EVERYWHERE = [addresses.parse_network(text) for text in ("0.0.0.0/0", "::/0")]
 
 
