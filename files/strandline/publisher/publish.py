@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from . import feedfile, formats, formatted, guards, lookup, pairs, site, store
+from . import changes, feedfile, formats, formatted, guards, lookup, pairs, site, store
 from .addresses import NeverList, address_text, packed
 from .astable import AsTable, Loaded, load_or_last
 from .config import Config, Feed
@@ -459,11 +459,16 @@ def _switch(
         _LOG.info("nothing has changed since the last generation")
         return ()
     name = store.free_name(config.webroot, this.window.end)
-    site.write(builder, config, site.Report(name, this.now, records, condition, this.loaded, problems, combined, daily))
+    memory = config.state / "changes.json"
+    state = changes.State.of({r.category: r.status for r in records.values()}, problems)
+    news = changes.load(memory).then(state, problems, name, site.stamp(this.now) or "")
+    report = site.Report(name, this.now, records, condition, this.loaded, problems, combined, daily, news)
+    site.write(builder, config, report)
     generation = builder.finish(name, key=config.signing_key, comment=f"generation {name}")
     store.switch(config.webroot, generation)
     _LOG.info("generation %s is published", name)
     try:
+        changes.store(memory, news)
         this.history.add(this.window, {r.category: r.unproven for r in records.values() if r.status == "published"})
         if former == config.webroot:
             store.remove_flat_site(config.webroot)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import jinja2
 
-from . import feedfile, formats, pairs, store
+from . import changes, feedfile, formats, pairs, store
 from .astable import Loaded
 from .config import Config, Feed
 from .source import Condition
@@ -121,6 +121,7 @@ class Report:
     problems: tuple[str, ...]
     combined: Combined = Combined()
     daily: tuple[Daily, ...] = ()
+    news: changes.Changes = field(default_factory=changes.nothing)
 
 
 def stamp(moment: datetime | None) -> str | None:
@@ -363,6 +364,7 @@ def write(builder: store.Builder, config: Config, report: Report) -> None:
         "index.html": _page(config, report, "index.html"),
         "lookup.html": _page(config, report, "lookup.html"),
         "lookup.js": (_TEMPLATES / "lookup.js").read_bytes(),
+        changes.NAME: changes.render(config.network, report.news, stamp(report.now) or ""),
         "robots.txt": _ROBOTS.encode(),
         "style.css": (_TEMPLATES / "style.css").read_bytes(),
         ".well-known/security.txt": _security_txt(config, report.now).encode(),
