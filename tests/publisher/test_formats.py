@@ -173,7 +173,8 @@ def test_only_the_wanted_formats_are_published(settings: config.Config, source: 
     assert [file["name"] for file in files(settings, "dnsrd")] == names
     source.categories["dnsrd"] = []
     run(dataclasses.replace(settings, formats=("csv",)), source, hours=1)
-    assert [file["name"] for file in files(settings, "dnsrd")] == ["dnsrd.txt", "dnsrd.ndjson", "dnsrd.csv"]
+    names = ["dnsrd.txt", "dnsrd.ndjson", "dnsrd.csv", "dnsrd.delta.ndjson"]
+    assert [file["name"] for file in files(settings, "dnsrd")] == names
     assert not list(site(settings).glob("*.nft*"))
     store.check(site(settings))
 

@@ -178,13 +178,28 @@ def render(network: Network, feed: Feed, window: Window, entries: list[Entry], *
 
 def render_ndjson(feed: Feed, entries: Iterable[Entry]) -> bytes:
     """Return the same entries as JSON, one object a line (UTF-8)."""
+    return "".join(_ndjson_lines(feed, entries, "{")).encode()
+
+
+def render_delta(feed: Feed, added: Iterable[Entry], renewed: Iterable[Entry], gone: Iterable[str]) -> bytes:
+    """Return changes of a feed as JSON, one object a line (UTF-8)."""
+    lines = [
+        *_ndjson_lines(feed, added, '{"change": "added", '),
+        *_ndjson_lines(feed, renewed, '{"change": "renewed", '),
+        *(f'{{"change": "gone", "address": "{address}"}}\n' for address in gone),
+    ]
+    return "".join(lines).encode()
+
+
+def _ndjson_lines(feed: Feed, entries: Iterable[Entry], start: str) -> list[str]:
+    """Return the entries' lines with their line ends; each begins with `start`."""
     system: System | None = None
-    prefix = _json_prefix(None)
+    prefix = start + _json_prefix(None)
     lines = []
     for entry in entries:
         if entry.system is not system:
             system = entry.system
-            prefix = _json_prefix(system)
+            prefix = start + _json_prefix(system)
         # By hand, at a fifth of the time: none of these values has a character that JSON escapes.
         lines.append(
             f'{prefix}"address": "{entry.address}", "first_seen": "{iso(entry.first_seen)}", '
@@ -192,12 +207,12 @@ def render_ndjson(feed: Feed, entries: Iterable[Entry]) -> bytes:
             f'"verified": {"true" if entry.verified_events else "false"}, "verified_events": '
             f"{entry.verified_events}}}\n"
         )
-    return "".join(lines).encode()
+    return lines
 
 
 def _json_prefix(system: System | None) -> str:
     known = {"asn": system.asn, "name": system.full_name} if system else {"asn": None, "name": None}
-    return json.dumps(known, ensure_ascii=False)[:-1] + ", "
+    return json.dumps(known, ensure_ascii=False)[1:-1] + ", "
 
 
 def iso(moment: str) -> str:

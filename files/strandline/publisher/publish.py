@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from . import feedfile, formats, formatted, guards, site, store
+from . import delta, feedfile, formats, formatted, guards, site, store
 from .addresses import NeverList, address_text, packed
 from .astable import AsTable, Loaded, load_or_last
 from .config import Config, Feed
@@ -141,6 +141,8 @@ class Run:
         self.former = store.current(config.webroot)
         if self.former is None and (config.webroot / site.LIST).is_file():
             self.former = config.webroot  # as releases before the generations left it
+        # What deltas are counted from; nothing that is not a generation stays for those who read them.
+        self.since = self.former if self.former != config.webroot else None
         self.previous = site.load_records(self.former, config.feeds)
         self.history = guards.History(config.state / "history.json")
         self.loaded: Loaded = load_or_last(config.asn_table, config.state / "asn.table")
@@ -244,6 +246,7 @@ class Run:
             content = feedfile.render(self.config.network, feed, self.window, entries, family=family)
             add(name, f"text-ipv{family}", len(entries), content)
         add(f"{feed.category}.ndjson", "ndjson", len(compiled.entries), feedfile.render_ndjson(feed, compiled.entries))
+        counts, delta_problems = self._write_delta(builder, feed, compiled.entries, described)
         proven = [entry.address for entry in compiled.entries if entry.verified_events]
         self._combined.take(feed.category, proven)
         others = self._formatted.write(
@@ -265,9 +268,32 @@ class Run:
             unproven=compiled.unproven,
             held_back=compiled.held_back,
             problem=compiled.problem,
-            format_problems=others.problems,
+            format_problems=(*delta_problems, *others.problems),
+            delta=counts,
             files=(*described, *others.files),
         )
+
+    def _write_delta(
+        self, builder: store.Builder, feed: Feed, entries: list[Entry], described: list[site.File]
+    ) -> tuple[dict[str, str | int] | None, tuple[str, ...]]:
+        """Write what changed in a feed, and return the counts of it; None when that can't be told, and why.
+
+        Raises OSError when the disk can't be written.
+        """
+        if self.since is None:
+            return None, ()
+        name = delta.name(feed.category)
+        try:
+            with formatted.time_limit(formatted.SECONDS_EACH):
+                found = delta.Delta(entries, [], [])
+                if feed.category in self.previous:
+                    found = delta.compare(self.since / f"{feed.category}.ndjson", entries)
+                content = feedfile.render_delta(feed, found.added, found.renewed, found.gone)
+        except Exception as error:
+            _LOG.exception("%s: left out", name)
+            return None, (f"{name} is left out ({' '.join(str(error).split()) or type(error).__name__})",)
+        described.append(site.File(name, delta.FORMAT, found.rows, len(content), builder.add(name, content)))
+        return found.counts(f"/{store.generation_name(self.since)}/"), ()
 
     def combine(self, builder: store.Builder, records: dict[str, site.Record]) -> site.Combined:
         """Write the lists of all feeds' proven sources."""
@@ -287,7 +313,12 @@ class Run:
         record = record.only(self.config.formats)
         for file in record.files:
             builder.keep(file.name, self.former)
-        return record.kept(problem)
+        if self.since is None:
+            return record.kept(problem)
+        unchanged = delta.Delta([], [], [])
+        name = delta.name(category)
+        file = site.File(name, delta.FORMAT, 0, 0, builder.add(name, b""))
+        return record.kept(problem, file, unchanged.counts(f"/{store.generation_name(self.since)}/"))
 
     def feed(self, builder: store.Builder, feed: Feed, snapshot: Snapshot) -> site.Record | None:
         """Publish a feed into the new generation, or keep what there is; None while it never had an address.
@@ -450,7 +481,9 @@ def _switch(
         _LOG.info("nothing has changed since the last generation")
         return ()
     name = store.free_name(config.webroot, this.window.end)
-    site.write(builder, config, site.Report(name, this.now, records, condition, this.loaded, problems, combined))
+    site.write(
+        builder, config, site.Report(name, this.now, records, condition, this.loaded, problems, combined, this.since)
+    )
     generation = builder.finish(name, key=config.signing_key, comment=f"generation {name}")
     store.switch(config.webroot, generation)
     _LOG.info("generation %s is published", name)

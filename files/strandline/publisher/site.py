@@ -13,7 +13,7 @@ from pathlib import Path
 
 import jinja2
 
-from . import feedfile, formats, store
+from . import delta, feedfile, formats, store
 from .astable import Loaded
 from .config import Config, Feed
 from .source import Condition
@@ -59,6 +59,8 @@ class Record:
     problem: str = ""
     format_problems: tuple[str, ...] = ()
     """Sentences on files of other formats that had to be left out."""
+    delta: Mapping[str, str | int] | None = None
+    """The generation that the delta is counted from, and how many changes it has by kind; None when there is none."""
     files: tuple[File, ...] = ()
 
     @property
@@ -66,13 +68,16 @@ class Record:
         """The end of the window."""
         return datetime.fromisoformat(self.window_end)
 
-    def kept(self, problem: str) -> Record:
-        """Return the record of files that an unsuccessful run left as they are."""
-        return dataclasses.replace(self, status="kept", problem=problem)
+    def kept(
+        self, problem: str, unchanged: File | None = None, counts: Mapping[str, str | int] | None = None
+    ) -> Record:
+        """Return the record of files that an unsuccessful run left as they are; `unchanged` is their delta."""
+        files = (*self.files, unchanged) if unchanged else self.files
+        return dataclasses.replace(self, status="kept", problem=problem, delta=counts, files=files)
 
     def only(self, wanted: Iterable[str]) -> Record:
-        """Return the record without the files of formats that are not published any more."""
-        dropped = formats.kinds().keys() - formats.kinds(wanted).keys()
+        """Return the record without its delta, and without files of formats that are not published any more."""
+        dropped = {delta.FORMAT, *(formats.kinds().keys() - formats.kinds(wanted).keys())}
         return dataclasses.replace(self, files=tuple(file for file in self.files if file.format not in dropped))
 
 
@@ -98,6 +103,8 @@ class Report:
     table: Loaded
     problems: tuple[str, ...]
     combined: Combined = Combined()
+    since: Path | None = None
+    """The generation before, from which the deltas are counted."""
 
 
 def stamp(moment: datetime | None) -> str | None:
@@ -127,6 +134,7 @@ def feed_files(category: str) -> dict[str, str]:
             for family in (4, 6)
         },
         f"{category}.ndjson": "ndjson",
+        delta.name(category): delta.FORMAT,
         **{f"{category}{kind.ending}": kind.name for kind in formats.kinds().values()},
     }
 
@@ -169,7 +177,7 @@ def _rebuilt(directory: Path, category: str) -> Record | None:
     try:
         for name, kind in feed_files(category).items():
             path = directory / name
-            if not path.is_file():
+            if kind == delta.FORMAT or not path.is_file():
                 continue
             content = path.read_bytes()
             if kind in formats.kinds():
@@ -207,8 +215,13 @@ def _rebuilt(directory: Path, category: str) -> Record | None:
 
 def fingerprint(records: Mapping[str, Record], problems: Iterable[str], combined: Iterable[File]) -> object:
     """Return what two runs must have in common for the second one to publish nothing new."""
+
+    def content(record: Record) -> list[tuple[str, str]]:
+        # A delta is of two generations: it differs though nothing else does.
+        return [(file.name, file.sha256) for file in record.files if file.format != delta.FORMAT]
+
     return (
-        [(r.category, r.status, r.problem, [(f.name, f.sha256) for f in r.files]) for r in records.values()],
+        [(record.category, record.status, record.problem, content(record)) for record in records.values()],
         list(problems),
         [(file.name, file.sha256) for file in combined],
     )
@@ -269,6 +282,7 @@ def _list(config: Config, report: Report) -> str:
             "window_end": newest and newest.window_end,
             "manifest": f"/{report.generation}/{store.MANIFEST}",
             "signature": f"/{report.generation}/{store.MANIFEST}.minisig" if config.signing_key else None,
+            "deltas": f"/{report.generation}/{delta.INDEX}",
             "problems": list(report.problems),
             "source": None
             if condition is None
@@ -343,3 +357,6 @@ def write(builder: store.Builder, config: Config, report: Report) -> None:
         pages["minisign.pub"] = config.signing_key.with_suffix(".pub").read_bytes()
     for name, content in pages.items():
         builder.add(name, content, companions=False)
+    links = {category: record.delta for category, record in report.records.items()}
+    index = delta.index(config.webroot, report.since, report.generation, stamp(report.now) or "", links)
+    builder.add(delta.INDEX, index)  # compressed, since everyone who polls reads it
