@@ -57,6 +57,11 @@ class Entry(NamedTuple):
     last_seen: str
     events: int
     verified_events: int
+    days: int = 0
+    """On which days it was seen, as source.Take has it."""
+    confidence: str = ""
+    """The probability that it is seen again within 24 hours; empty when there is no telling."""
+    valid_until: str = ""
 
 
 def _data_lines(feed: Feed, entries: Iterable[Entry], family: int) -> Iterator[str]:
@@ -205,9 +210,14 @@ def _ndjson_lines(feed: Feed, entries: Iterable[Entry], start: str) -> list[str]
             f'{prefix}"address": "{entry.address}", "first_seen": "{iso(entry.first_seen)}", '
             f'"last_seen": "{iso(entry.last_seen)}", "category": "{feed.category}", "events": {entry.events}, '
             f'"verified": {"true" if entry.verified_events else "false"}, "verified_events": '
-            f"{entry.verified_events}}}\n"
+            f'{entry.verified_events}, "confidence": {entry.confidence or "null"}, "valid_until": '
+            f"{_quoted(entry.valid_until)}}}\n"
         )
     return lines
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"' if text else "null"
 
 
 def _json_prefix(system: System | None) -> str:

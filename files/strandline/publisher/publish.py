@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from . import delta, feedfile, formats, formatted, guards, site, store
+from . import confidence, delta, feedfile, formats, formatted, guards, site, store
 from .addresses import NeverList, address_text, packed
 from .astable import AsTable, Loaded, load_or_last
 from .config import Config, Feed
@@ -30,21 +30,25 @@ class Accept:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run did, by category; `problems` are sentences for the operator."""
+    """What a run did, by category; `problems` are sentences for the operator, `sizes` numbers of addresses."""
 
     published: tuple[str, ...]
     failed: tuple[str, ...]
     source_unavailable: bool = False
     problems: tuple[str, ...] = ()
     stale_after: datetime | None = None
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
 
 class Gathered:
     """The sources of a feed that may be published, bounded: what is beyond a limit is counted and let go."""
 
-    def __init__(self, table: AsTable, never: NeverList, *, most: int, most_unproven: int) -> None:
+    def __init__(
+        self, table: AsTable, never: NeverList, judge: confidence.Judge, *, most: int, most_unproven: int
+    ) -> None:
         self._table = table
         self._never = never
+        self._judge = judge
         self._most = most
         self._most_unproven = most_unproven
         self.proven: dict[str, Entry] = {}
@@ -53,7 +57,7 @@ class Gathered:
         self.unproven_count = 0
         self.never_listed = 0
 
-    def take(self, address: str, first: str, last: str, events: int, verified: int) -> None:
+    def take(self, address: str, first: str, last: str, events: int, verified: int, days: int = 0, /) -> None:
         """Take a source; see `source.Take`."""
         value = packed(address)
         if value in self._never:
@@ -68,7 +72,7 @@ class Gathered:
             self.unproven_count -= 1
         if known:
             first, last = min(first, known.first_seen), max(last, known.last_seen)
-            events, verified = events + known.events, verified + known.verified_events
+            events, verified, days = events + known.events, verified + known.verified_events, days | known.days
         if verified:
             self.proven_count += 1
             chosen, room = self.proven, self._most
@@ -78,7 +82,10 @@ class Gathered:
         if len(chosen) >= room:
             return
         system = self._table.find(value)
-        chosen[address] = Entry(system.asn if system else -1, address, system, first, last, events, verified)
+        chosen[address] = Entry(
+            system.asn if system else -1, address, system, first, last, events, verified, days,
+            *self._judge(first, last, events, verified, days),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -146,6 +153,7 @@ class Run:
         self.previous = site.load_records(self.former, config.feeds)
         self.history = guards.History(config.state / "history.json")
         self.loaded: Loaded = load_or_last(config.asn_table, config.state / "asn.table")
+        self.models = confidence.load(config.state)
         self.disk_problems: list[str] = []
         self._formatted = formatted.Writer(config.formats, self.former)
         self._combined = formatted.Combined(config.never)
@@ -164,8 +172,10 @@ class Run:
         limit = guards.unproven_limit(past, guard)
         direct = guard.unproven in ("plausible", "publish", "separate")
 
+        judge = self.models.judge(feed.category, self.window.end, self.now)
+
         def gathered(room: int) -> Gathered:
-            return Gathered(self.loaded.table, self.config.never, most=most, most_unproven=room)
+            return Gathered(self.loaded.table, self.config.never, judge, most=most, most_unproven=room)
 
         sources = gathered(limit + 1 if direct else 0)
         snapshot.rows(feed.category, self.window, sources.take)
@@ -456,6 +466,7 @@ def run(config: Config, source: Source, window: Window, *, now: datetime, accept
         unavailable,
         problems,
         min((site.stale_after(config, record) for record in there.values()), default=None),
+        {category: record.addresses + record.addresses_ipv6 for category, record in there.items()},
     )
 
 
