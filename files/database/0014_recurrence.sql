@@ -43,3 +43,22 @@ AS $$
     LEFT JOIN strandline.sighting_day n ON n.category = $1 AND n.hour = $2 AND n.saddr = f.saddr
     WHERE hashinet(f.saddr) % $3 = 0
 $$;
+
+-- How long the sources stayed in a feed that left it in the seven days before a UTC day begins: from the day on which they came to the
+-- seventh after they were last seen. What is older than 42 days is not looked at.
+CREATE FUNCTION strandline.stays(category text, day timestamptz, OUT sources bigint, OUT median_days integer)
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT count(*), percentile_disc(0.5) WITHIN GROUP (ORDER BY stay.days)
+    FROM (
+        SELECT (date_part('epoch', max(seen.hour) - max(seen.hour) FILTER (WHERE seen.comes)) / 86400)::integer + 7 AS days
+        FROM (
+            SELECT d.saddr, d.hour,
+                   coalesce(d.hour - lag(d.hour) OVER (PARTITION BY d.saddr ORDER BY d.hour) > interval '168 hours', true) AS comes
+            FROM strandline.sighting_day d
+            WHERE d.category = $1 AND d.hour >= $2 - interval '1008 hours' AND d.hour < $2
+        ) seen
+        GROUP BY seen.saddr
+        HAVING max(seen.hour) >= $2 - interval '336 hours' AND max(seen.hour) < $2 - interval '168 hours'
+    ) stay
+$$;

@@ -75,6 +75,10 @@ class FakeSource:
     def recurrence(self, category: str, day: datetime, sample: int, take: TakePast) -> None:
         raise AssertionError(f"there is no history of {category} to ask for", day, sample, take)
 
+    def stays(self, category: str, day: datetime) -> tuple[int, int]:
+        del category, day
+        return 0, 0
+
     def note(self, publisher: str, stale_after: datetime | None, problems: Sequence[str]) -> None:
         self.notes.append((publisher, stale_after, list(problems)))
 

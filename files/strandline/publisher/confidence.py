@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from ..shared import documents
 from .errors import SourceError, SourceUnavailableError
@@ -266,11 +267,21 @@ class Judge:
 
 
 @dataclass(frozen=True)
+class Stay:
+    """How long the addresses were in a feed that left it in the week before the models were fitted."""
+
+    left: int
+    median_days: int
+
+
+@dataclass(frozen=True)
 class Models:
     """The models of all feeds, and when they were fitted: by the publisher's clock."""
 
     fitted: datetime | None = None
     feeds: Mapping[str, Model] = field(default_factory=dict)
+    stays: Mapping[str, Stay] = field(default_factory=dict)
+    """Of the feeds that any address has left."""
 
     def of(self, category: str, now: datetime) -> Model:
         """Return a feed's model, with a problem where it must not be used."""
@@ -303,6 +314,10 @@ def load(state: Path) -> Models:
             raise ValueError(f"of version {document['version']}")
         fitted = datetime.fromisoformat(document["fitted"])
         feeds = {str(category): _model(found) for category, found in document["feeds"].items()}
+        stays = {
+            str(category): Stay(int(one["left"]), int(one["median_days"]))
+            for category, one in document["stays"].items()
+        }
         if fitted.tzinfo is None:
             raise ValueError("a time without a zone")
     except FileNotFoundError:
@@ -310,16 +325,26 @@ def load(state: Path) -> Models:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         _LOG.warning("%s: can't be used (%s); the models are fitted anew", path, error)
         return Models()
-    return Models(fitted, feeds)
+    return Models(fitted, feeds, stays)
 
 
-def _model(found: Mapping[str, object]) -> Model:
-    values = dict(found)
-    coefficients = tuple(float(one) for one in values.pop("coefficients"))  # type: ignore[attr-defined]
-    bins = tuple(Bin(**one) for one in values.pop("calibration"))  # type: ignore[attr-defined]
-    model = Model(coefficients=coefficients, calibration=bins, **values)  # type: ignore[arg-type]
-    usable = len(coefficients) == len(INPUTS) and all(map(math.isfinite, coefficients))
-    if not isinstance(model.problem, str) or not (model.problem or usable):
+def _model(found: Mapping[str, Any]) -> Model:
+    """Return a model as it was stored; each value as what it must be, since pages are made of them."""
+    model = Model(
+        coefficients=tuple(float(one) for one in found["coefficients"]),
+        problem=str(found["problem"]),
+        calibration=tuple(
+            Bin(int(one["rows"]), float(one["predicted"]), float(one["observed"])) for one in found["calibration"]
+        ),
+        trained_on=int(found["trained_on"]),
+        checked_on=int(found["checked_on"]),
+        seen_again=float(found["seen_again"]),
+        brier=float(found["brier"]),
+        brier_constant=float(found["brier_constant"]),
+        brier_last_seen=float(found["brier_last_seen"]),
+    )
+    usable = len(model.coefficients) == len(INPUTS) and all(map(math.isfinite, model.coefficients))
+    if not (usable or (model.problem and not model.coefficients)):
         raise ValueError("not as many coefficients as inputs")
     return model
 
@@ -334,16 +359,22 @@ def renew(state: Path, source: Source, sizes: Mapping[str, int], now: datetime) 
     if not models.due(sizes, now):
         return False
     feeds: dict[str, Model] = {}
+    stays: dict[str, Stay] = {}
     with source.snapshot() as snapshot:
         for category, addresses in sizes.items():
             try:
                 feeds[category] = fitted(snapshot, category, addresses, now)
+                left, median = snapshot.stays(category, _today(snapshot, now))
+                if left:
+                    stays[category] = Stay(left, median)
             except SourceUnavailableError:
                 raise
             except SourceError as error:
                 _LOG.warning("%s: its confidence can't be fitted again (%s)", category, error)
                 if category in models.feeds:
                     feeds[category] = models.feeds[category]
+                if category in models.stays:
+                    stays[category] = models.stays[category]
             else:
                 model = feeds[category]
                 _LOG.info(
@@ -359,15 +390,20 @@ def renew(state: Path, source: Source, sizes: Mapping[str, int], now: datetime) 
             "version": _VERSION,
             "fitted": now.isoformat(),
             "feeds": {category: asdict(model) for category, model in feeds.items()},
+            "stays": {category: asdict(stay) for category, stay in stays.items()},
         },
     )
     return True
 
 
+def _today(snapshot: Snapshot, now: datetime) -> datetime:
+    """Return the beginning of the UTC day: all before it is over, by both clocks."""
+    return min(now, snapshot.condition.clock).astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
 def fitted(snapshot: Snapshot, category: str, addresses: int, now: datetime) -> Model:
     """Fit a feed's model on the days before the last week, and check it by that week. Raises SourceError."""
-    # The last day is over, by both clocks.
-    today = min(now, snapshot.condition.clock).astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    today = _today(snapshot, now)
     days = [today - back * _DAY for back in range(TRAINED_ON + HELD_OUT, 0, -1)]
     begins = snapshot.history_begins(category, days[0] - _WINDOW * _DAY)
     # A day whose seven days before are not all there would know too little of its addresses.

@@ -70,6 +70,11 @@ def compare(former: Path, entries: Iterable[Entry]) -> Delta:
     return Delta(list(new.values()), renewed, gone)
 
 
+def published_addresses(path: Path) -> Iterator[str]:
+    """Yield the addresses of a published NDJSON file. Raises as `compare`."""
+    return (address for address, _, _ in _published(path))
+
+
 def _published(path: Path) -> Iterator[tuple[str, str, bool]]:
     """Yield address, last seen time and whether it is proven, for each row of a published file."""
     if not path.stat().st_size:
@@ -85,8 +90,40 @@ def _published(path: Path) -> Iterator[tuple[str, str, bool]]:
         raise ValueError(f"{path}: {count} of its {lines} lines are rows of a feed")
 
 
-def index(webroot: Path, former: Path | None, generation: str, now: str, feeds: Mapping[str, object]) -> bytes:
-    """Return the text of INDEX for a new generation, whose paths are as in feeds.json.
+@dataclass(frozen=True)
+class Way:
+    """The links of INDEX, oldest first, and the oldest generation that they lead from. Paths are as in feeds.json."""
+
+    generation: str
+    oldest: str
+    links: list[Mapping[str, object]]
+
+    @property
+    def hours(self) -> int:
+        """How many hours it covers."""
+        first, last = _hour(self.oldest), _hour(self.generation)
+        return int((last - first).total_seconds() // 3600) if first and last else 0
+
+    def counts(self, category: str) -> Iterator[Mapping[str, object] | None]:
+        """Yield the counts of a feed's deltas."""
+        for link in self.links:
+            feeds = link["feeds"]
+            if isinstance(feeds, Mapping) and category in feeds:
+                yield feeds[category]
+
+    def render(self) -> bytes:
+        """Return the text of INDEX."""
+        document = {
+            "schema_version": INDEX_VERSION,
+            "generation": self.generation,
+            "oldest": self.oldest,
+            "generations": self.links,
+        }
+        return f"{json.dumps(document, separators=(',', ':'))}\n".encode()
+
+
+def way(webroot: Path, former: Path | None, generation: str, now: str, feeds: Mapping[str, object]) -> Way:
+    """Return the way to a new generation.
 
     `feeds` has the counts of each feed, None where it has files and no delta. The links end where a generation is not
     on the disk any more, or has had its time.
@@ -102,13 +139,7 @@ def index(webroot: Path, former: Path | None, generation: str, now: str, feeds: 
                 break
             links.append(link)
             oldest = str(link["since"])
-    document = {
-        "schema_version": INDEX_VERSION,
-        "generation": path,
-        "oldest": oldest,
-        "generations": links[::-1],
-    }
-    return f"{json.dumps(document, separators=(',', ':'))}\n".encode()
+    return Way(path, oldest, links[::-1])
 
 
 def _hour(path: str) -> datetime | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from . import confidence, delta, feedfile, formats, formatted, guards, site, store
+from . import confidence, delta, feedfile, formats, formatted, guards, quality, site, store
 from .addresses import NeverList, address_text, packed
 from .astable import AsTable, Loaded, load_or_last
 from .config import Config, Feed
@@ -157,6 +157,8 @@ class Run:
         self.disk_problems: list[str] = []
         self._formatted = formatted.Writer(config.formats, self.former)
         self._combined = formatted.Combined(config.never)
+        self.overlap = quality.Overlap()
+        self.latencies: dict[str, quality.Latency | None] = {}
         self._serial = int(window.end.timestamp())
 
     def compile(self, feed: Feed, snapshot: Snapshot) -> Compiled | None:
@@ -259,6 +261,7 @@ class Run:
         counts, delta_problems = self._write_delta(builder, feed, compiled.entries, described)
         proven = [entry.address for entry in compiled.entries if entry.verified_events]
         self._combined.take(feed.category, proven)
+        self.overlap.take(feed.category, (entry.address for entry in compiled.entries))
         others = self._formatted.write(
             builder,
             formats.Listing(
@@ -303,7 +306,40 @@ class Run:
             _LOG.exception("%s: left out", name)
             return None, (f"{name} is left out ({' '.join(str(error).split()) or type(error).__name__})",)
         described.append(site.File(name, delta.FORMAT, found.rows, len(content), builder.add(name, content)))
+        self.latencies[feed.category] = quality.latency(found.added, self.now)
         return found.counts(f"/{store.generation_name(self.since)}/"), ()
+
+    def worth(self, records: Mapping[str, site.Record], way: delta.Way) -> dict[str, quality.Figures]:
+        """Return what is said of each feed's quality; nothing when that fails, which no feed has to suffer for."""
+        try:
+            return self._figures(records, way)
+        except Exception:
+            _LOG.exception("no figures on the feeds' quality")
+            return {}
+
+    def _figures(self, records: Mapping[str, site.Record], way: delta.Way) -> dict[str, quality.Figures]:
+        for category, record in records.items():
+            if record.status == "kept" and self.former is not None:
+                path = self.former / f"{category}.ndjson"
+                if path.is_file():
+                    self.overlap.take(category, delta.published_addresses(path))
+        contributions = self.overlap.contributions(records)
+        found = {}
+        for category, record in records.items():
+            addresses = record.addresses + record.addresses_ipv6
+            found[category] = quality.Figures(
+                category,
+                addresses,
+                record.events,
+                addresses - record.unproven,
+                quality.share(addresses - record.unproven, addresses),
+                contributions.get(category, quality.Contribution()),
+                quality.turnover(way.hours, way.counts(category)),
+                self.models.stays.get(category),
+                self.latencies.get(category) if record.status == "published" else None,
+                self.models.of(category, self.now),
+            )
+        return found
 
     def combine(self, builder: store.Builder, records: dict[str, site.Record]) -> site.Combined:
         """Write the lists of all feeds' proven sources."""
@@ -492,9 +528,11 @@ def _switch(
         _LOG.info("nothing has changed since the last generation")
         return ()
     name = store.free_name(config.webroot, this.window.end)
-    site.write(
-        builder, config, site.Report(name, this.now, records, condition, this.loaded, problems, combined, this.since)
-    )
+    counts = {category: record.delta for category, record in records.items()}
+    way = delta.way(config.webroot, this.since, name, site.stamp(this.now) or "", counts)
+    worth = this.worth(records, way)
+    report = site.Report(name, this.now, records, condition, this.loaded, problems, combined, way, worth)
+    site.write(builder, config, report)
     generation = builder.finish(name, key=config.signing_key, comment=f"generation {name}")
     store.switch(config.webroot, generation)
     _LOG.info("generation %s is published", name)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import jinja2
 
-from . import delta, feedfile, formats, store
+from . import delta, feedfile, formats, quality, store
 from .astable import Loaded
 from .config import Config, Feed
 from .source import Condition
@@ -102,9 +102,10 @@ class Report:
     """None when the database can't be reached."""
     table: Loaded
     problems: tuple[str, ...]
-    combined: Combined = Combined()
-    since: Path | None = None
-    """The generation before, from which the deltas are counted."""
+    combined: Combined
+    way: delta.Way
+    worth: Mapping[str, quality.Figures]
+    """What is said of each feed's quality."""
 
 
 def stamp(moment: datetime | None) -> str | None:
@@ -283,6 +284,7 @@ def _list(config: Config, report: Report) -> str:
             "manifest": f"/{report.generation}/{store.MANIFEST}",
             "signature": f"/{report.generation}/{store.MANIFEST}.minisig" if config.signing_key else None,
             "deltas": f"/{report.generation}/{delta.INDEX}",
+            "quality": f"/{report.generation}/{quality.FILE}",
             "problems": list(report.problems),
             "source": None
             if condition is None
@@ -312,7 +314,17 @@ def _list(config: Config, report: Report) -> str:
     )
 
 
-def _index(config: Config, report: Report) -> str:
+def _quality(config: Config, report: Report) -> bytes:
+    document = {
+        "schema_version": quality.VERSION,
+        "generation": f"/{report.generation}/",
+        "generated": stamp(report.now),
+        "feeds": [dataclasses.asdict(report.worth[f.category]) for f in config.feeds if f.category in report.worth],
+    }
+    return f"{json.dumps(document, indent=1, ensure_ascii=False)}\n".encode()
+
+
+def _page(template: str, config: Config, report: Report) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -321,7 +333,7 @@ def _index(config: Config, report: Report) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template("index.html.j2").render(
+    return environment.get_template(template).render(
         network=config.network,
         feeds=config.feeds,
         report=report,
@@ -348,7 +360,9 @@ def write(builder: store.Builder, config: Config, report: Report) -> None:
     pages = {
         LIST: f"{_list(config, report)}\n".encode(),
         SCHEMA: (_TEMPLATES / SCHEMA).read_bytes(),
-        "index.html": _index(config, report).encode(),
+        "index.html": _page("index.html.j2", config, report).encode(),
+        quality.FILE: _quality(config, report),
+        quality.PAGE: _page("quality.html.j2", config, report).encode(),
         "robots.txt": _ROBOTS.encode(),
         "style.css": (_TEMPLATES / "style.css").read_bytes(),
         ".well-known/security.txt": _security_txt(config, report.now).encode(),
@@ -357,6 +371,5 @@ def write(builder: store.Builder, config: Config, report: Report) -> None:
         pages["minisign.pub"] = config.signing_key.with_suffix(".pub").read_bytes()
     for name, content in pages.items():
         builder.add(name, content, companions=False)
-    links = {category: record.delta for category, record in report.records.items()}
-    index = delta.index(config.webroot, report.since, report.generation, stamp(report.now) or "", links)
-    builder.add(delta.INDEX, index)  # compressed, since everyone who polls reads it
+    # Compressed, since everyone who polls reads it.
+    builder.add(delta.INDEX, report.way.render())

@@ -73,6 +73,11 @@ class Snapshot(Protocol):
         Raises as `rows`.
         """
 
+    def stays(self, category: str, day: datetime) -> tuple[int, int]:
+        """Return how many sources left the feed in the seven days before a UTC day begins, and the median of their
+        stay in days (0 when none did). Raises as `rows`.
+        """
+
 
 class Source(Protocol):
     """Something that has snapshots, and takes a note of how a run went."""
@@ -167,6 +172,13 @@ class _PostgresSnapshot:
             (day, category, day, sample),
             line,
         )
+
+    def stays(self, category: str, day: datetime) -> tuple[int, int]:
+        found: list[str] = []
+        self._copy(
+            "SELECT sources, coalesce(median_days, 0) FROM strandline.stays(%s, %s)", (category, day), found.extend
+        )
+        return int(found[0]), int(found[1])
 
 
 class PostgresSource:
