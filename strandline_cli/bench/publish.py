@@ -55,7 +55,8 @@ def publish(scale: float, rounds: int) -> None:
     click.echo(
         f"{found['addresses']:,} addresses in {found['feeds']} feeds: {found['seconds_low']} s from"
         f" {found['rows_low']:,} rows, {found['seconds_high']} s from {found['rows_high']:,} (ratio {found['ratio']}),"
-        f" at most {found['peak_mib']} MiB; {found['seconds_cold']} s with nothing in memory."
+        f" at most {found['peak_mib']} MiB; {found['seconds_cold']} s with nothing in memory,"
+        f" {found['seconds_again']} s for the hour after, in which {found['changes']:,} addresses changed."
         f" Seconds per format: {per_format}.\n"
         f"With {found['forged_sources']:,} forged sources in one feed: {found['seconds_forged']} s,"
         f" {found['peak_mib_forged']} MiB, {found['forged_published']} of them published.\n"

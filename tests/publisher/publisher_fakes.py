@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 from strandline.event import feeds
 from strandline.publisher import window
-from strandline.publisher.source import Condition, Take
+from strandline.publisher.source import Condition, Take, TakePast
 
 Row = tuple[str, str, str, int, int]
 
@@ -75,6 +75,18 @@ class FakeSource:
         if isinstance(found, Exception):
             raise found
         return found
+
+    def history_begins(self, category: str, since: datetime) -> datetime | None:
+        """It has no history: test_confidence.py has a database that does."""
+        del category, since
+        return None
+
+    def recurrence(self, category: str, day: datetime, sample: int, take: TakePast) -> None:
+        raise AssertionError(f"there is no history of {category} to ask for", day, sample, take)
+
+    def stays(self, category: str, day: datetime) -> tuple[int, int]:
+        del category, day
+        return 0, 0
 
     def note(self, publisher: str, stale_after: datetime | None, problems: Sequence[str]) -> None:
         self.notes.append((publisher, stale_after, list(problems)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 import re
 from datetime import date, timedelta
@@ -93,7 +94,7 @@ def test_the_projects_own_list_can_be_added_to() -> None:
 
 
 def test_the_next_publication_has_it_in_no_file(settings: config.Config, source: FakeSource, tmp_path: Path) -> None:
-    """Though many addresses go at once, which is no loss of data."""
+    """Though many addresses go at once, which is no loss of data. The delta alone names it, so that readers drop it."""
     source.categories = {
         feed.category: [row(f"198.18.3.{n}") for n in range(100)] + [row("198.18.4.1")] for feed in settings.feeds
     }
@@ -113,4 +114,6 @@ def test_the_next_publication_has_it_in_no_file(settings: config.Config, source:
 
     everywhere = published(LATER + timedelta(days=1))
     assert {"dnsrd.txt", "dnsrd.ndjson", "dnsrd.csv", "dnsrd.nft", "dnsrd.rpz", "combined.list"} <= everywhere
-    assert published(LATER) == set()
+    assert published(LATER) == {f"{feed.category}.delta.ndjson" for feed in settings.feeds}
+    changes = (settings.webroot / "current/dnsrd.delta.ndjson").read_text(encoding="utf-8").splitlines()
+    assert changes == [json.dumps({"change": "gone", "address": f"198.18.3.{n}"}) for n in sorted(range(100), key=str)]

@@ -145,6 +145,7 @@ def test_ndjson_has_both_families_and_whole_names(everyday: config.Config, files
     assert objects["198.18.1.1"] == {
         "asn": 209, "name": "ÉÇO-NÖRD - Łódź Straße Ærø", "address": "198.18.1.1", "first_seen": "2026-11-25T01:55:00Z",
         "last_seen": "2026-11-25T02:00:00Z", "category": "dnsrd", "events": 1, "verified": True, "verified_events": 1,
+        "confidence": None, "valid_until": None,
     }  # fmt: skip
     assert objects["192.0.2.200"]["asn"] is None
 

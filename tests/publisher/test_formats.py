@@ -159,6 +159,7 @@ def test_csv_is_what_rfc_4180_says(settings: config.Config, source: FakeSource) 
     assert rows[-1] == {
         "address": "192.0.2.1", "asn": "5", "as_name": "'=cmd(\"x\"), Inc.", "category": "dnsrd",
         "first_seen": "2026-11-25T01:55:00Z", "last_seen": "2026-11-25T02:00:00Z", "events": "1", "verified": "true",
+        "confidence": "", "valid_until": "",
     }  # fmt: skip
     assert {one["address"]: (one["asn"], one["events"], one["verified"]) for one in rows[:-1]} == {
         "198.18.1.1": ("", "7", "false"), "203.0.112.1": ("", "1", "true"),
@@ -173,7 +174,8 @@ def test_only_the_wanted_formats_are_published(settings: config.Config, source: 
     assert [file["name"] for file in files(settings, "dnsrd")] == names
     source.categories["dnsrd"] = []
     run(dataclasses.replace(settings, formats=("csv",)), source, hours=1)
-    assert [file["name"] for file in files(settings, "dnsrd")] == ["dnsrd.txt", "dnsrd.ndjson", "dnsrd.csv"]
+    names = ["dnsrd.txt", "dnsrd.ndjson", "dnsrd.csv", "dnsrd.delta.ndjson"]
+    assert [file["name"] for file in files(settings, "dnsrd")] == names
     assert not list(site(settings).glob("*.nft*"))
     store.check(site(settings))
 

@@ -21,7 +21,7 @@ CATEGORY = re.compile(r"[a-z][a-z0-9_]{0,31}")
 # Names of the website's own files, which a feed's files must not replace.
 RESERVED = frozenset({
     "index", "feeds", "robots", "style", "minisign", "current", "generations", "signals", "combined",
-    "sshidpw", "lookup", "status",
+    "sshidpw", "lookup", "status", "deltas", "quality",
 })  # fmt: skip
 EVENT = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 FIELD = re.compile(r"[a-z][a-z0-9_]{0,62}")

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..shared.settings import ConfigurationError
-from . import addresses, config, mirror, pairs, publish, store, window
+from . import addresses, confidence, config, mirror, pairs, publish, store, window
 from .astable import AsTable
 from .errors import RefusedError, SourceError
 from .source import PostgresSource, Source
@@ -106,6 +106,8 @@ def _run(options: argparse.Namespace) -> int:
             if late:
                 _LOG.error("%s", late)
                 missed.append(late)
+        if not outcome.source_unavailable:
+            _renew_confidence(settings, source, outcome.sizes, now)
     _note(settings, source, outcome.stale_after, [*outcome.problems, *missed])
     if outcome.source_unavailable:
         return _EX_TEMPFAIL
@@ -126,6 +128,14 @@ def _push(settings: config.Config) -> list[str]:
                 _LOG.error("%s", problem)
                 missed.append(problem)
     return missed
+
+
+def _renew_confidence(settings: config.Config, source: Source, sizes: Mapping[str, int], now: datetime) -> None:
+    """Fit the models of the next runs. Nothing that is published waits for it, or depends on it."""
+    try:
+        confidence.renew(settings.state, source, sizes, now)
+    except (OSError, SourceError) as error:
+        _LOG.warning("the confidence can't be fitted again: %s", error)
 
 
 def _note(settings: config.Config, source: Source, stale_after: datetime | None, problems: Sequence[str]) -> None:

@@ -57,6 +57,11 @@ class Entry(NamedTuple):
     last_seen: str
     events: int
     verified_events: int
+    days: int = 0
+    """On which days it was seen, as source.Take has it."""
+    confidence: str = ""
+    """The probability that it is seen again within 24 hours; empty when there is no telling."""
+    valid_until: str = ""
 
 
 def _data_lines(feed: Feed, entries: Iterable[Entry], family: int) -> Iterator[str]:
@@ -178,26 +183,46 @@ def render(network: Network, feed: Feed, window: Window, entries: list[Entry], *
 
 def render_ndjson(feed: Feed, entries: Iterable[Entry]) -> bytes:
     """Return the same entries as JSON, one object a line (UTF-8)."""
+    return "".join(_ndjson_lines(feed, entries, "{")).encode()
+
+
+def render_delta(feed: Feed, added: Iterable[Entry], renewed: Iterable[Entry], gone: Iterable[str]) -> bytes:
+    """Return changes of a feed as JSON, one object a line (UTF-8)."""
+    lines = [
+        *_ndjson_lines(feed, added, '{"change": "added", '),
+        *_ndjson_lines(feed, renewed, '{"change": "renewed", '),
+        *(f'{{"change": "gone", "address": "{address}"}}\n' for address in gone),
+    ]
+    return "".join(lines).encode()
+
+
+def _ndjson_lines(feed: Feed, entries: Iterable[Entry], start: str) -> list[str]:
+    """Return the entries' lines with their line ends; each begins with `start`."""
     system: System | None = None
-    prefix = _json_prefix(None)
+    prefix = start + _json_prefix(None)
     lines = []
     for entry in entries:
         if entry.system is not system:
             system = entry.system
-            prefix = _json_prefix(system)
+            prefix = start + _json_prefix(system)
         # By hand, at a fifth of the time: none of these values has a character that JSON escapes.
         lines.append(
             f'{prefix}"address": "{entry.address}", "first_seen": "{iso(entry.first_seen)}", '
             f'"last_seen": "{iso(entry.last_seen)}", "category": "{feed.category}", "events": {entry.events}, '
             f'"verified": {"true" if entry.verified_events else "false"}, "verified_events": '
-            f"{entry.verified_events}}}\n"
+            f'{entry.verified_events}, "confidence": {entry.confidence or "null"}, "valid_until": '
+            f"{_quoted(entry.valid_until)}}}\n"
         )
-    return "".join(lines).encode()
+    return lines
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"' if text else "null"
 
 
 def _json_prefix(system: System | None) -> str:
     known = {"asn": system.asn, "name": system.full_name} if system else {"asn": None, "name": None}
-    return json.dumps(known, ensure_ascii=False)[:-1] + ", "
+    return json.dumps(known, ensure_ascii=False)[1:-1] + ", "
 
 
 def iso(moment: str) -> str:

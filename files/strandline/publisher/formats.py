@@ -25,7 +25,10 @@ _IPSET_MOST = 4_194_304
 _NFT_STATEMENT = 4096  # addresses in one statement
 _SERIAL = re.compile(rb"^@ SOA \S+ \S+ ([0-9]+) ", re.MULTILINE)
 _SERIAL_PLACE = b"@serial@"
-_CSV_FIELDS = ("address", "asn", "as_name", "category", "first_seen", "last_seen", "events", "verified")
+_CSV_FIELDS = (
+    "address", "asn", "as_name", "category", "first_seen", "last_seen", "events", "verified", "confidence",
+    "valid_until",
+)  # fmt: skip
 
 
 def by_number(addresses: Iterable[str]) -> dict[int, list[str]]:
@@ -117,7 +120,7 @@ def _csv(listing: Listing) -> bytes:
             about = f"{system.asn},{_csv_field(system.full_name)}" if system else ","
         lines.append(
             f"{entry.address},{about},{listing.name},{iso(entry.first_seen)},{iso(entry.last_seen)},{entry.events},"
-            f"{'true' if entry.verified_events else 'false'}"
+            f"{'true' if entry.verified_events else 'false'},{entry.confidence},{entry.valid_until}"
         )
     return "".join(f"{line}\r\n" for line in lines).encode()
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from . import changes, feedfile, formats, formatted, guards, lookup, pairs, site, store
+from . import changes, confidence, delta, feedfile, formats, formatted, guards, lookup, pairs, quality, site, store
 from .addresses import NeverList, address_text, packed
 from .astable import AsTable, Loaded, load_or_last
 from .config import Config, Feed
@@ -30,21 +30,25 @@ class Accept:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run did, by category; `problems` are sentences for the operator."""
+    """What a run did, by category; `problems` are sentences for the operator, `sizes` numbers of addresses."""
 
     published: tuple[str, ...]
     failed: tuple[str, ...]
     source_unavailable: bool = False
     problems: tuple[str, ...] = ()
     stale_after: datetime | None = None
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
 
 class Gathered:
     """The sources of a feed that may be published, bounded: what is beyond a limit is counted and let go."""
 
-    def __init__(self, table: AsTable, never: NeverList, *, most: int, most_unproven: int) -> None:
+    def __init__(
+        self, table: AsTable, never: NeverList, judge: confidence.Judge, *, most: int, most_unproven: int
+    ) -> None:
         self._table = table
         self._never = never
+        self._judge = judge
         self._most = most
         self._most_unproven = most_unproven
         self.proven: dict[str, Entry] = {}
@@ -53,7 +57,7 @@ class Gathered:
         self.unproven_count = 0
         self.never_listed = 0
 
-    def take(self, address: str, first: str, last: str, events: int, verified: int) -> None:
+    def take(self, address: str, first: str, last: str, events: int, verified: int, days: int = 0, /) -> None:
         """Take a source; see `source.Take`."""
         value = packed(address)
         if value in self._never:
@@ -68,7 +72,7 @@ class Gathered:
             self.unproven_count -= 1
         if known:
             first, last = min(first, known.first_seen), max(last, known.last_seen)
-            events, verified = events + known.events, verified + known.verified_events
+            events, verified, days = events + known.events, verified + known.verified_events, days | known.days
         if verified:
             self.proven_count += 1
             chosen, room = self.proven, self._most
@@ -78,7 +82,10 @@ class Gathered:
         if len(chosen) >= room:
             return
         system = self._table.find(value)
-        chosen[address] = Entry(system.asn if system else -1, address, system, first, last, events, verified)
+        chosen[address] = Entry(
+            system.asn if system else -1, address, system, first, last, events, verified, days,
+            *self._judge(first, last, events, verified, days),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -141,12 +148,17 @@ class Run:
         self.former = store.current(config.webroot)
         if self.former is None and (config.webroot / site.LIST).is_file():
             self.former = config.webroot  # as releases before the generations left it
+        # What deltas are counted from; nothing that is not a generation stays for those who read them.
+        self.since = self.former if self.former != config.webroot else None
         self.previous = site.load_records(self.former, config.feeds)
         self.history = guards.History(config.state / "history.json")
         self.loaded: Loaded = load_or_last(config.asn_table, config.state / "asn.table")
+        self.models = confidence.load(config.state)
         self.disk_problems: list[str] = []
         self._formatted = formatted.Writer(config.formats, self.former)
         self._combined = formatted.Combined(config.never)
+        self.overlap = quality.Overlap()
+        self.latencies: dict[str, quality.Latency | None] = {}
         self._serial = int(window.end.timestamp())
 
     def compile(self, feed: Feed, snapshot: Snapshot) -> Compiled | None:
@@ -162,8 +174,10 @@ class Run:
         limit = guards.unproven_limit(past, guard)
         direct = guard.unproven in ("plausible", "publish", "separate")
 
+        judge = self.models.judge(feed.category, self.window.end, self.now)
+
         def gathered(room: int) -> Gathered:
-            return Gathered(self.loaded.table, self.config.never, most=most, most_unproven=room)
+            return Gathered(self.loaded.table, self.config.never, judge, most=most, most_unproven=room)
 
         sources = gathered(limit + 1 if direct else 0)
         snapshot.rows(feed.category, self.window, sources.take)
@@ -244,8 +258,10 @@ class Run:
             content = feedfile.render(self.config.network, feed, self.window, entries, family=family)
             add(name, f"text-ipv{family}", len(entries), content)
         add(f"{feed.category}.ndjson", "ndjson", len(compiled.entries), feedfile.render_ndjson(feed, compiled.entries))
+        counts, delta_problems = self._write_delta(builder, feed, compiled.entries, described)
         proven = [entry.address for entry in compiled.entries if entry.verified_events]
         self._combined.take(feed.category, proven)
+        self.overlap.take(feed.category, (entry.address for entry in compiled.entries))
         others = self._formatted.write(
             builder,
             formats.Listing(
@@ -265,9 +281,65 @@ class Run:
             unproven=compiled.unproven,
             held_back=compiled.held_back,
             problem=compiled.problem,
-            format_problems=others.problems,
+            format_problems=(*delta_problems, *others.problems),
+            delta=counts,
             files=(*described, *others.files),
         )
+
+    def _write_delta(
+        self, builder: store.Builder, feed: Feed, entries: list[Entry], described: list[site.File]
+    ) -> tuple[dict[str, str | int] | None, tuple[str, ...]]:
+        """Write what changed in a feed, and return the counts of it; None when that can't be told, and why.
+
+        Raises OSError when the disk can't be written.
+        """
+        if self.since is None:
+            return None, ()
+        name = delta.name(feed.category)
+        try:
+            with formatted.time_limit(formatted.SECONDS_EACH):
+                found = delta.Delta(entries, [], [])
+                if feed.category in self.previous:
+                    found = delta.compare(self.since / f"{feed.category}.ndjson", entries)
+                content = feedfile.render_delta(feed, found.added, found.renewed, found.gone)
+        except Exception as error:
+            _LOG.exception("%s: left out", name)
+            return None, (f"{name} is left out ({' '.join(str(error).split()) or type(error).__name__})",)
+        described.append(site.File(name, delta.FORMAT, found.rows, len(content), builder.add(name, content)))
+        self.latencies[feed.category] = quality.latency(found.added, self.now)
+        return found.counts(f"/{store.generation_name(self.since)}/"), ()
+
+    def worth(self, records: Mapping[str, site.Record], way: delta.Way) -> dict[str, quality.Figures]:
+        """Return what is said of each feed's quality; nothing when that fails, which no feed has to suffer for."""
+        try:
+            return self._figures(records, way)
+        except Exception:
+            _LOG.exception("no figures on the feeds' quality")
+            return {}
+
+    def _figures(self, records: Mapping[str, site.Record], way: delta.Way) -> dict[str, quality.Figures]:
+        for category, record in records.items():
+            if record.status == "kept" and self.former is not None:
+                path = self.former / f"{category}.ndjson"
+                if path.is_file():
+                    self.overlap.take(category, delta.published_addresses(path))
+        contributions = self.overlap.contributions(records)
+        found = {}
+        for category, record in records.items():
+            addresses = record.addresses + record.addresses_ipv6
+            found[category] = quality.Figures(
+                category,
+                addresses,
+                record.events,
+                addresses - record.unproven,
+                quality.share(addresses - record.unproven, addresses),
+                contributions.get(category, quality.Contribution()),
+                quality.turnover(way.hours, way.counts(category)),
+                self.models.stays.get(category),
+                self.latencies.get(category) if record.status == "published" else None,
+                self.models.of(category, self.now),
+            )
+        return found
 
     def combine(self, builder: store.Builder, records: dict[str, site.Record]) -> site.Combined:
         """Write the lists of all feeds' proven sources."""
@@ -292,7 +364,12 @@ class Run:
         record = record.only(self.config.formats)
         for file in record.files:
             builder.keep(file.name, self.former)
-        return record.kept(problem)
+        if self.since is None:
+            return record.kept(problem)
+        unchanged = delta.Delta([], [], [])
+        name = delta.name(category)
+        file = site.File(name, delta.FORMAT, 0, 0, builder.add(name, b""))
+        return record.kept(problem, file, unchanged.counts(f"/{store.generation_name(self.since)}/"))
 
     def feed(self, builder: store.Builder, feed: Feed, snapshot: Snapshot) -> site.Record | None:
         """Publish a feed into the new generation, or keep what there is; None while it never had an address.
@@ -432,6 +509,7 @@ def run(config: Config, source: Source, window: Window, *, now: datetime, accept
         unavailable,
         problems,
         min((site.stale_after(config, record) for record in there.values()), default=None),
+        {category: record.addresses + record.addresses_ipv6 for category, record in there.items()},
     )
 
 
@@ -462,7 +540,10 @@ def _switch(
     memory = config.state / "changes.json"
     state = changes.State.of({r.category: r.status for r in records.values()}, problems)
     news = changes.load(memory).then(state, problems, name, site.stamp(this.now) or "")
-    report = site.Report(name, this.now, records, condition, this.loaded, problems, combined, daily, news)
+    counts = {category: record.delta for category, record in records.items()}
+    way = delta.way(config.webroot, this.since, name, site.stamp(this.now) or "", counts)
+    worth = this.worth(records, way)
+    report = site.Report(name, this.now, records, condition, this.loaded, problems, combined, way, worth, daily, news)
     site.write(builder, config, report)
     generation = builder.finish(name, key=config.signing_key, comment=f"generation {name}")
     store.switch(config.webroot, generation)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import jinja2
 
-from . import changes, feedfile, formats, pairs, store
+from . import changes, delta, feedfile, formats, pairs, quality, store
 from .astable import Loaded
 from .config import Config, Feed
 from .source import Condition
@@ -59,6 +59,8 @@ class Record:
     problem: str = ""
     format_problems: tuple[str, ...] = ()
     """Sentences on files of other formats that had to be left out."""
+    delta: Mapping[str, str | int] | None = None
+    """The generation that the delta is counted from, and how many changes it has by kind; None when there is none."""
     files: tuple[File, ...] = ()
 
     @property
@@ -66,13 +68,16 @@ class Record:
         """The end of the window."""
         return datetime.fromisoformat(self.window_end)
 
-    def kept(self, problem: str) -> Record:
-        """Return the record of files that an unsuccessful run left as they are."""
-        return dataclasses.replace(self, status="kept", problem=problem)
+    def kept(
+        self, problem: str, unchanged: File | None = None, counts: Mapping[str, str | int] | None = None
+    ) -> Record:
+        """Return the record of files that an unsuccessful run left as they are; `unchanged` is their delta."""
+        files = (*self.files, unchanged) if unchanged else self.files
+        return dataclasses.replace(self, status="kept", problem=problem, delta=counts, files=files)
 
     def only(self, wanted: Iterable[str]) -> Record:
-        """Return the record without the files of formats that are not published any more."""
-        dropped = formats.kinds().keys() - formats.kinds(wanted).keys()
+        """Return the record without its delta, and without files of formats that are not published any more."""
+        dropped = {delta.FORMAT, *(formats.kinds().keys() - formats.kinds(wanted).keys())}
         return dataclasses.replace(self, files=tuple(file for file in self.files if file.format not in dropped))
 
 
@@ -119,9 +124,12 @@ class Report:
     """None when the database can't be reached."""
     table: Loaded
     problems: tuple[str, ...]
-    combined: Combined = Combined()
-    daily: tuple[Daily, ...] = ()
-    news: changes.Changes = field(default_factory=changes.nothing)
+    combined: Combined
+    way: delta.Way
+    worth: Mapping[str, quality.Figures]
+    """What is said of each feed's quality."""
+    daily: tuple[Daily, ...]
+    news: changes.Changes
 
 
 def stamp(moment: datetime | None) -> str | None:
@@ -151,6 +159,7 @@ def feed_files(category: str) -> dict[str, str]:
             for family in (4, 6)
         },
         f"{category}.ndjson": "ndjson",
+        delta.name(category): delta.FORMAT,
         **{f"{category}{kind.ending}": kind.name for kind in formats.kinds().values()},
     }
 
@@ -193,7 +202,7 @@ def _rebuilt(directory: Path, category: str) -> Record | None:
     try:
         for name, kind in feed_files(category).items():
             path = directory / name
-            if not path.is_file():
+            if kind == delta.FORMAT or not path.is_file():
                 continue
             content = path.read_bytes()
             if kind in formats.kinds():
@@ -231,8 +240,13 @@ def _rebuilt(directory: Path, category: str) -> Record | None:
 
 def fingerprint(records: Mapping[str, Record], problems: Iterable[str], others: Iterable[File]) -> object:
     """Return what two runs must have in common for the second one to publish nothing new."""
+
+    def content(record: Record) -> list[tuple[str, str]]:
+        # A delta is of two generations: it differs though nothing else does.
+        return [(file.name, file.sha256) for file in record.files if file.format != delta.FORMAT]
+
     return (
-        [(r.category, r.status, r.problem, [(f.name, f.sha256) for f in r.files]) for r in records.values()],
+        [(record.category, record.status, record.problem, content(record)) for record in records.values()],
         list(problems),
         [(file.name, file.sha256) for file in others],
     )
@@ -294,6 +308,8 @@ def _list(config: Config, report: Report) -> str:
             "window_end": newest and newest.window_end,
             "manifest": f"/{report.generation}/{store.MANIFEST}",
             "signature": f"/{report.generation}/{store.MANIFEST}.minisig" if config.signing_key else None,
+            "deltas": f"/{report.generation}/{delta.INDEX}",
+            "quality": f"/{report.generation}/{quality.FILE}",
             "problems": list(report.problems),
             "source": None
             if condition is None
@@ -324,7 +340,17 @@ def _list(config: Config, report: Report) -> str:
     )
 
 
-def _page(config: Config, report: Report, name: str) -> bytes:
+def _quality(config: Config, report: Report) -> bytes:
+    document = {
+        "schema_version": quality.VERSION,
+        "generation": f"/{report.generation}/",
+        "generated": stamp(report.now),
+        "feeds": [dataclasses.asdict(report.worth[f.category]) for f in config.feeds if f.category in report.worth],
+    }
+    return f"{json.dumps(document, indent=1, ensure_ascii=False)}\n".encode()
+
+
+def _page(template: str, config: Config, report: Report) -> bytes:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -333,7 +359,7 @@ def _page(config: Config, report: Report, name: str) -> bytes:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    text = environment.get_template(f"{name}.j2").render(
+    text = environment.get_template(template).render(
         network=config.network,
         feeds=config.feeds,
         report=report,
@@ -361,10 +387,12 @@ def write(builder: store.Builder, config: Config, report: Report) -> None:
     pages = {
         LIST: f"{_list(config, report)}\n".encode(),
         SCHEMA: (_TEMPLATES / SCHEMA).read_bytes(),
-        "index.html": _page(config, report, "index.html"),
-        "lookup.html": _page(config, report, "lookup.html"),
+        "index.html": _page("index.html.j2", config, report),
+        "lookup.html": _page("lookup.html.j2", config, report),
         "lookup.js": (_TEMPLATES / "lookup.js").read_bytes(),
         changes.NAME: changes.render(config.network, report.news, stamp(report.now) or ""),
+        quality.FILE: _quality(config, report),
+        quality.PAGE: _page("quality.html.j2", config, report),
         "robots.txt": _ROBOTS.encode(),
         "style.css": (_TEMPLATES / "style.css").read_bytes(),
         ".well-known/security.txt": _security_txt(config, report.now).encode(),
@@ -373,3 +401,5 @@ def write(builder: store.Builder, config: Config, report: Report) -> None:
         pages["minisign.pub"] = config.signing_key.with_suffix(".pub").read_bytes()
     for name, content in pages.items():
         builder.add(name, content, companions=())
+    # Compressed, since everyone who polls reads it.
+    builder.add(delta.INDEX, report.way.render())

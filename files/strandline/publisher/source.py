@@ -18,8 +18,21 @@ from psycopg2.extensions import make_dsn
 from .errors import SourceError, SourceUnavailableError
 from .window import Window
 
-Take = Callable[[str, str, str, int, int], None]
-"""Takes a source: address, first seen, last seen (`YYYY-mm-dd HH:MM:SS`, UTC), events, verified events."""
+
+class Take(Protocol):
+    """Takes a source.
+
+    Times are `YYYY-mm-dd HH:MM:SS`, UTC. Bit k of `days` is set when it was seen in the 24 hours that end k days before
+    the window does; 0 where that is not known.
+    """
+
+    def __call__(self, address: str, first: str, last: str, events: int, verified: int, days: int = 0, /) -> None:
+        """Take it."""
+
+
+TakePast = Callable[[float, float, int, int, int, bool], None]
+"""Takes a source as it was at the end of a window: hours since last seen, hours from first to last seen, events,
+verified events, days as above, and whether it was seen in the 24 hours after that."""
 
 _TIME = "to_char({0} AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')"
 _COLUMNS = f"host(saddr), {_TIME.format('first_seen')}, {_TIME.format('last_seen')}, events, verified_events"
@@ -51,6 +64,20 @@ class Snapshot(Protocol):
         Raises as `rows`.
         """
 
+    def history_begins(self, category: str, since: datetime) -> datetime | None:
+        """Return the first UTC day from `since` on that has sightings of the category. Raises as `rows`."""
+
+    def recurrence(self, category: str, day: datetime, sample: int, take: TakePast) -> None:
+        """Hand over the category's sources as they were when a UTC day began, about one in `sample` of them.
+
+        Raises as `rows`.
+        """
+
+    def stays(self, category: str, day: datetime) -> tuple[int, int]:
+        """Return how many sources left the feed in the seven days before a UTC day begins, and the median of their
+        stay in days (0 when none did). Raises as `rows`.
+        """
+
 
 class Source(Protocol):
     """Something that has snapshots, and takes a note of how a run went."""
@@ -68,7 +95,7 @@ class Source(Protocol):
 class _Lines:
     """Takes what COPY sends, in pieces of any size, and hands over its lines."""
 
-    def __init__(self, take: Take) -> None:
+    def __init__(self, take: Callable[[list[str]], None]) -> None:
         self._take = take
         self._rest = b""
 
@@ -77,8 +104,7 @@ class _Lines:
         *lines, self._rest = (self._rest + data).split(b"\n")
         take = self._take
         for line in lines:
-            address, first, last, events, verified = line.decode("ascii").split("\t")
-            take(address, first, last, int(events), int(verified))
+            take(line.decode("ascii").split("\t"))
         return len(piece)
 
 
@@ -89,7 +115,7 @@ class _PostgresSnapshot:
         self._connection = connection
         self.condition = condition
 
-    def _copy(self, query: str, values: Sequence[object], take: Take) -> None:
+    def _copy(self, query: str, values: Sequence[object], take: Callable[[list[str]], None]) -> None:
         try:
             with self._connection.cursor() as cursor:
                 # A category that fails (it takes too long, say) leaves the snapshot to the others.
@@ -108,18 +134,54 @@ class _PostgresSnapshot:
             raise kind(f"the database gave no rows: {_one_line(error)}") from error
 
     def rows(self, category: str, window: Window, take: Take) -> None:
+        def line(fields: list[str]) -> None:
+            address, first, last, events, verified, days = fields
+            take(address, first, last, int(events), int(verified), int(days))
+
         self._copy(
-            f"SELECT {_COLUMNS} FROM strandline.feed(%s, %s, %s)",  # noqa: S608 - a constant
+            f"SELECT {_COLUMNS}, days FROM strandline.feed_days(%s, %s, %s)",  # noqa: S608 - a constant
             (category, window.start, window.end),
-            take,
+            line,
         )
 
     def rows_of_several(self, category: str, window: Window, take: Take, *, sensors: int, most: int) -> None:
+        def line(fields: list[str]) -> None:
+            address, first, last, events, verified = fields
+            take(address, first, last, int(events), int(verified))
+
         self._copy(
             f"SELECT {_COLUMNS} FROM strandline.feed_of_several(%s, %s, %s, %s, %s)",  # noqa: S608 - a constant
             (category, window.start, window.end, sensors, most),
-            take,
+            line,
         )
+
+    def history_begins(self, category: str, since: datetime) -> datetime | None:
+        found: list[str] = []
+        self._copy(
+            "SELECT min(hour) FROM strandline.sighting_day WHERE category = %s AND hour >= %s HAVING count(*) > 0",
+            (category, since),
+            found.extend,
+        )
+        return datetime.fromisoformat(found[0]) if found else None
+
+    def recurrence(self, category: str, day: datetime, sample: int, take: TakePast) -> None:
+        def line(fields: list[str]) -> None:
+            idle, span, events, verified, days, again = fields
+            take(float(idle), float(span), int(events), int(verified), int(days), again == "t")
+
+        self._copy(
+            "SELECT date_part('epoch', %s - last_seen) / 3600, date_part('epoch', last_seen - first_seen) / 3600,"
+            " events, verified_events, days, again FROM strandline.recurrence(%s, %s, %s)",
+            (day, category, day, sample),
+            line,
+        )
+
+    def stays(self, category: str, day: datetime) -> tuple[int, int]:
+        found: list[str] = []
+        self._copy(
+            "SELECT sources, coalesce(median_days, 0) FROM strandline.stays(%s, %s)", (category, day), found.extend
+        )
+        return int(found[0]), int(found[1])
 
 
 class PostgresSource:

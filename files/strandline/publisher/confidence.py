@@ -1,0 +1,431 @@
+"""How likely an address is to be seen again within 24 hours of the end of the seven days, from its own history.
+
+A logistic regression for each feed, fitted on past days and believed only if it does better on the week after them than
+two simpler guesses. docs/confidence.md has its form and its figures.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ..shared import documents
+from .errors import SourceError, SourceUnavailableError
+from .source import Snapshot, Source
+
+_LOG = logging.getLogger(__name__)
+FILE = "confidence.json"
+_VERSION = 1
+INPUTS = (
+    "constant", "log2(1 + hours since last seen)", "days seen", "log2(events)", "days from first to last", "proven",
+    "seen within the last 24 hours",
+)  # fmt: skip
+"""What the coefficients are multiplied with, in their order."""
+_IDLE, _FRESH = 1, 6  # where those that change with time alone stand
+BOUND = 0.05
+"""An address is valid until its probability falls under this."""
+TRAINED_ON = 14
+HELD_OUT = 7
+_WINDOW = 7  # days
+_ROWS = 20_000  # of each of the two parts, about: more would take longer and hardly change the coefficients
+_FEWEST_ROWS = 500
+_FEWEST_OF_A_KIND = 50  # that were seen again, and that were not
+_RENEWED_AFTER = timedelta(days=7)
+_TRIED_AFTER = timedelta(days=1)
+_USED_FOR = timedelta(days=35)
+_DAY = timedelta(days=1)
+_FRESH_HOURS = 24.0
+_WIDEST = 30.0  # of a logit: beyond it, exp() says nothing more
+
+# Each text once in memory, however many addresses have it.
+_HUNDREDTHS = tuple(f"{hundredth / 100:.2f}" for hundredth in range(101))
+
+Inputs = tuple[float, float, float, float, float, float, float]
+
+
+@dataclass
+class Rows:
+    """Addresses as they were at the ends of windows, and whether each was seen in the 24 hours after that."""
+
+    inputs: list[Inputs] = field(default_factory=list)
+    again: list[bool] = field(default_factory=list)
+
+    def add(self, inputs: Inputs, again: bool) -> None:
+        """Take an address."""
+        self.inputs.append(inputs)
+        self.again.append(again)
+
+    @property
+    def rate(self) -> float:
+        """The share that was seen again."""
+        return sum(self.again) / len(self.again)
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Of the addresses whose probability is in one tenth of the range: the mean of it, and how many came back."""
+
+    rows: int
+    predicted: float
+    observed: float
+
+
+@dataclass(frozen=True)
+class Model:
+    """A feed's model, and how it did in the week that it was not fitted on."""
+
+    coefficients: tuple[float, ...] = ()
+    """One for each of INPUTS; none when there is no model."""
+    problem: str = ""
+    """Why it is not used; empty when it is."""
+    trained_on: int = 0
+    """Rows that it was fitted on."""
+    checked_on: int = 0
+    """Rows of the held-out week."""
+    seen_again: float = 0.0
+    """The share of these that came back."""
+    brier: float = 0.0
+    """Mean square of the difference between probability and outcome: 0 is perfect, 0.25 is a coin."""
+    brier_constant: float = 0.0
+    """That of a guess which takes the share of the days before for every address."""
+    brier_last_seen: float = 0.0
+    """That of a guess which takes, for each number of days since last seen, the share of the days before."""
+    calibration: tuple[Bin, ...] = ()
+
+
+def inputs(idle: float, span: float, events: int, verified: int, days: int) -> Inputs:
+    """Return what the model looks at. `idle` and `span`: hours since last seen, and from first to last seen."""
+    return (
+        1.0, math.log2(1.0 + max(0.0, idle)), float(days.bit_count()), math.log2(max(1, events)), span / 24.0,
+        1.0 if verified else 0.0, 1.0 if idle <= _FRESH_HOURS else 0.0,
+    )  # fmt: skip
+
+
+def probability(coefficients: Sequence[float], values: Sequence[float]) -> float:
+    """Return what the model says of an address."""
+    logit = sum(c * x for c, x in zip(coefficients, values, strict=True))
+    return 1.0 / (1.0 + math.exp(-max(-_WIDEST, min(_WIDEST, logit))))
+
+
+def fit(rows: Rows) -> tuple[float, ...]:
+    """Return the coefficients of greatest likelihood, by Newton's method.
+
+    A small penalty on their squares keeps them finite where an input says everything, or nothing (always the same).
+    """
+    size = len(INPUTS)
+    found = [0.0] * size
+    for _ in range(30):
+        slope = [-coefficient for coefficient in found]
+        curve = [[1.0 if i == j else 0.0 for j in range(size)] for i in range(size)]
+        for values, again in zip(rows.inputs, rows.again, strict=True):
+            p = probability(found, values)
+            weight = p * (1.0 - p)
+            rest = again - p
+            for i, x in enumerate(values):
+                slope[i] += rest * x
+                weighted = weight * x
+                row = curve[i]
+                for j in range(i + 1):
+                    row[j] += weighted * values[j]
+        for i in range(size):
+            for j in range(i):
+                curve[j][i] = curve[i][j]
+        step = _solve(curve, slope)
+        # A step too far would end where the likelihood is flat.
+        largest = max(abs(one) for one in step)
+        scale = min(1.0, 5.0 / largest) if largest else 1.0
+        found = [coefficient + scale * one for coefficient, one in zip(found, step, strict=True)]
+        if largest < 1e-6:
+            break
+    return tuple(found)
+
+
+def _solve(matrix: list[list[float]], right: list[float]) -> list[float]:
+    """Solve a system of linear equations whose matrix is symmetric and positive definite."""
+    size = len(right)
+    rows = [[*matrix[i], right[i]] for i in range(size)]
+    for i in range(size):
+        pivot = max(range(i, size), key=lambda k: abs(rows[k][i]))
+        rows[i], rows[pivot] = rows[pivot], rows[i]
+        for k in range(i + 1, size):
+            factor = rows[k][i] / rows[i][i]
+            for j in range(i, size + 1):
+                rows[k][j] -= factor * rows[i][j]
+    found = [0.0] * size
+    for i in reversed(range(size)):
+        found[i] = (rows[i][size] - sum(rows[i][j] * found[j] for j in range(i + 1, size))) / rows[i][i]
+    return found
+
+
+def _brier(guessed: Iterable[float], rows: Rows) -> float:
+    return sum((p - again) ** 2 for p, again in zip(guessed, rows.again, strict=True)) / len(rows.again)
+
+
+def _days_idle(values: Inputs) -> int:
+    return min(_WINDOW - 1, int((2.0 ** values[_IDLE] - 1.0) / 24.0))
+
+
+def judged(train: Rows, held: Rows) -> Model:
+    """Fit a model on some rows and judge it by later ones."""
+    for what, rows in (("the days to fit it on", train), ("the week to check it by", held)):
+        came = sum(rows.again)
+        if len(rows.again) < _FEWEST_ROWS or min(came, len(rows.again) - came) < _FEWEST_OF_A_KIND:
+            return Model(
+                problem=f"{what} have {len(rows.again)} rows, of which {came} came back: {_FEWEST_ROWS}, with "
+                f"{_FEWEST_OF_A_KIND} of either kind, are needed",
+                trained_on=len(train.again),
+                checked_on=len(held.again),
+            )
+    coefficients = fit(train)
+    guessed = [probability(coefficients, values) for values in held.inputs]
+    by_day: list[list[int]] = [[0, 0] for _ in range(_WINDOW)]
+    for values, again in zip(train.inputs, train.again, strict=True):
+        by_day[_days_idle(values)][0] += 1
+        by_day[_days_idle(values)][1] += again
+    rates = [came / count if count else train.rate for count, came in by_day]
+    brier = _brier(guessed, held)
+    constant = _brier([train.rate] * len(held.again), held)
+    last_seen = _brier((rates[_days_idle(values)] for values in held.inputs), held)
+    problem = ""
+    if not brier < min(constant, last_seen):
+        problem = (
+            f"in the week that it was checked by, its Brier score of {brier:.4f} was not below that of a constant "
+            f"({constant:.4f}) and of the time last seen alone ({last_seen:.4f})"
+        )
+    return Model(
+        coefficients, problem, len(train.again), len(held.again), held.rate, brier, constant, last_seen,
+        tuple(_calibration(guessed, held.again)),
+    )  # fmt: skip
+
+
+def _calibration(guessed: Sequence[float], again: Sequence[bool]) -> Iterable[Bin]:
+    tenths: dict[int, list[tuple[float, bool]]] = {}
+    for p, came in zip(guessed, again, strict=True):
+        tenths.setdefault(min(9, int(p * 10)), []).append((p, came))
+    for _, found in sorted(tenths.items()):
+        count = len(found)
+        yield Bin(count, round(sum(p for p, _ in found) / count, 4), round(sum(came for _, came in found) / count, 4))
+
+
+class Judge:
+    """Says of an address of a feed how likely it is to come back, and until when it is worth acting on.
+
+    Both texts are empty where there is no model, or nothing is known of the days.
+    """
+
+    def __init__(self, coefficients: Sequence[float], end: datetime) -> None:
+        self._end = end.astimezone(UTC)
+        self._hours: dict[str, float] = {}
+        self._texts: dict[float, str] = {}
+        self._coefficients = tuple(coefficients)
+        self._logit = math.log(BOUND / (1.0 - BOUND))  # of the bound
+
+    def _hours_to_end(self, moment: str) -> float:
+        """Return the hours from a time (`YYYY-mm-dd HH:MM:SS`) to the end of the window."""
+        hour = moment[:13]
+        hours = self._hours.get(hour)
+        if hours is None:
+            begins = datetime.strptime(hour, "%Y-%m-%d %H").replace(tzinfo=UTC)
+            hours = self._hours[hour] = (self._end - begins) / timedelta(hours=1)
+        return hours - int(moment[14:16]) / 60.0 - int(moment[17:19]) / 3600.0
+
+    def __call__(self, first: str, last: str, events: int, verified: int, days: int) -> tuple[str, str]:
+        """Return the probability and the time, as NDJSON and CSV have them."""
+        if not self._coefficients or not days:
+            return "", ""
+        idle = self._hours_to_end(last)
+        values = inputs(idle, self._hours_to_end(first) - idle, events, verified, days)
+        logit = sum(map(float.__mul__, self._coefficients, values))
+        p = 1.0 / (1.0 + math.exp(-max(-_WIDEST, min(_WIDEST, logit))))
+        # The hours since last seen at which the probability meets the bound, as time passes and nothing else changes.
+        old = logit - self._coefficients[_FRESH] * values[_FRESH] - self._coefficients[_IDLE] * values[_IDLE]
+        hours = self._hours_until_bound(old + self._coefficients[_FRESH])
+        if hours > _FRESH_HOURS:
+            hours = max(_FRESH_HOURS, self._hours_until_bound(old))
+        return _HUNDREDTHS[round(p * 100)], self._full_hour(math.ceil(hours - idle))
+
+    def _hours_until_bound(self, logit: float) -> float:
+        """Return the hours since last seen after which an address falls under BOUND whose logit was this at first."""
+        slope = self._coefficients[_IDLE]
+        most = float(_WINDOW * 24)  # then it leaves the feed
+        if slope >= 0.0:
+            return most if logit > self._logit else 0.0
+        exponent = (self._logit - logit) / slope
+        return min(most, math.exp2(max(0.0, min(10.0, exponent))) - 1.0)
+
+    def _full_hour(self, hours: int) -> str:
+        text = self._texts.get(hours)
+        if text is None:
+            text = self._texts[hours] = f"{self._end + timedelta(hours=hours):%Y-%m-%dT%H:%M:%SZ}"
+        return text
+
+
+@dataclass(frozen=True)
+class Stay:
+    """How long the addresses were in a feed that left it in the week before the models were fitted."""
+
+    left: int
+    median_days: int
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models of all feeds, and when they were fitted: by the publisher's clock."""
+
+    fitted: datetime | None = None
+    feeds: Mapping[str, Model] = field(default_factory=dict)
+    stays: Mapping[str, Stay] = field(default_factory=dict)
+    """Of the feeds that any address has left."""
+
+    def of(self, category: str, now: datetime) -> Model:
+        """Return a feed's model, with a problem where it must not be used."""
+        model = self.feeds.get(category)
+        if model is None or self.fitted is None:
+            return Model(problem="none has been fitted yet")
+        if not model.problem and abs(now - self.fitted) > _USED_FOR:
+            return Model(problem=f"it is of {self.fitted:%Y-%m-%d}, which is too old")
+        return model
+
+    def judge(self, category: str, end: datetime, now: datetime) -> Judge:
+        """Return what judges a feed's addresses at the end of a window."""
+        model = self.of(category, now)
+        return Judge(() if model.problem else model.coefficients, end)
+
+    def due(self, categories: Iterable[str], now: datetime) -> bool:
+        """Tell whether they should be fitted again: every day until all feeds have one, then every week."""
+        if self.fitted is None:
+            return True
+        whole = all(category in self.feeds and not self.feeds[category].problem for category in categories)
+        return abs(now - self.fitted) >= (_RENEWED_AFTER if whole else _TRIED_AFTER)
+
+
+def load(state: Path) -> Models:
+    """Return the models that were stored; none when there are none that can be used."""
+    path = state / FILE
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document["version"] != _VERSION:
+            raise ValueError(f"of version {document['version']}")
+        fitted = datetime.fromisoformat(document["fitted"])
+        feeds = {str(category): _model(found) for category, found in document["feeds"].items()}
+        stays = {
+            str(category): Stay(int(one["left"]), int(one["median_days"]))
+            for category, one in document["stays"].items()
+        }
+        if fitted.tzinfo is None:
+            raise ValueError("a time without a zone")
+    except FileNotFoundError:
+        return Models()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        _LOG.warning("%s: can't be used (%s); the models are fitted anew", path, error)
+        return Models()
+    return Models(fitted, feeds, stays)
+
+
+def _model(found: Mapping[str, Any]) -> Model:
+    """Return a model as it was stored; each value as what it must be, since pages are made of them."""
+    model = Model(
+        coefficients=tuple(float(one) for one in found["coefficients"]),
+        problem=str(found["problem"]),
+        calibration=tuple(
+            Bin(int(one["rows"]), float(one["predicted"]), float(one["observed"])) for one in found["calibration"]
+        ),
+        trained_on=int(found["trained_on"]),
+        checked_on=int(found["checked_on"]),
+        seen_again=float(found["seen_again"]),
+        brier=float(found["brier"]),
+        brier_constant=float(found["brier_constant"]),
+        brier_last_seen=float(found["brier_last_seen"]),
+    )
+    usable = len(model.coefficients) == len(INPUTS) and all(map(math.isfinite, model.coefficients))
+    if not (usable or (model.problem and not model.coefficients)):
+        raise ValueError("not as many coefficients as inputs")
+    return model
+
+
+def renew(state: Path, source: Source, sizes: Mapping[str, int], now: datetime) -> bool:
+    """Fit the models again if it is time. Returns whether it was.
+
+    `sizes` has the number of addresses of each feed. A feed whose history can't be read keeps its model. Raises OSError
+    when the models can't be stored, SourceUnavailableError when the database can't be reached.
+    """
+    models = load(state)
+    if not models.due(sizes, now):
+        return False
+    feeds: dict[str, Model] = {}
+    stays: dict[str, Stay] = {}
+    with source.snapshot() as snapshot:
+        for category, addresses in sizes.items():
+            try:
+                feeds[category] = fitted(snapshot, category, addresses, now)
+                left, median = snapshot.stays(category, _today(snapshot, now))
+                if left:
+                    stays[category] = Stay(left, median)
+            except SourceUnavailableError:
+                raise
+            except SourceError as error:
+                _LOG.warning("%s: its confidence can't be fitted again (%s)", category, error)
+                if category in models.feeds:
+                    feeds[category] = models.feeds[category]
+                if category in models.stays:
+                    stays[category] = models.stays[category]
+            else:
+                model = feeds[category]
+                _LOG.info(
+                    "%s: %s", category,
+                    f"no confidence: {model.problem}" if model.problem else
+                    f"confidence fitted on {model.trained_on} rows; Brier score {model.brier:.4f} on {model.checked_on}"
+                    f" of the week after, {model.brier_constant:.4f} by a constant, {model.brier_last_seen:.4f} by the "
+                    "time last seen",
+                )  # fmt: skip
+    documents.write(
+        state / FILE,
+        {
+            "version": _VERSION,
+            "fitted": now.isoformat(),
+            "feeds": {category: asdict(model) for category, model in feeds.items()},
+            "stays": {category: asdict(stay) for category, stay in stays.items()},
+        },
+    )
+    return True
+
+
+def _today(snapshot: Snapshot, now: datetime) -> datetime:
+    """Return the beginning of the UTC day: all before it is over, by both clocks."""
+    return min(now, snapshot.condition.clock).astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def fitted(snapshot: Snapshot, category: str, addresses: int, now: datetime) -> Model:
+    """Fit a feed's model on the days before the last week, and check it by that week. Raises SourceError."""
+    today = _today(snapshot, now)
+    days = [today - back * _DAY for back in range(TRAINED_ON + HELD_OUT, 0, -1)]
+    begins = snapshot.history_begins(category, days[0] - _WINDOW * _DAY)
+    # A day whose seven days before are not all there would know too little of its addresses.
+    days = [day for day in days if begins is not None and day - _WINDOW * _DAY >= begins]
+    train_days, held_days = days[:-HELD_OUT], days[-HELD_OUT:]
+    if len(train_days) < HELD_OUT:
+        return Model(
+            problem=f"three weeks of history are needed, and {len(days) + (_WINDOW if days else 0)} days are there"
+        )
+    return judged(_rows(snapshot, category, addresses, train_days), _rows(snapshot, category, addresses, held_days))
+
+
+def _rows(snapshot: Snapshot, category: str, addresses: int, days: Sequence[datetime]) -> Rows:
+    found = Rows()
+    sample = max(1, round(addresses * len(days) / _ROWS))
+    for day in days:
+        snapshot.recurrence(category, day, sample, _adder(found))
+    return found
+
+
+def _adder(found: Rows) -> Callable[[float, float, int, int, int, bool], None]:
+    def take(idle: float, span: float, events: int, verified: int, days: int, again: bool) -> None:
+        found.add(inputs(idle, span, events, verified, days), again)
+
+    return take
