@@ -47,14 +47,14 @@ def webroot(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return top / "www"
 
 
-@pytest.fixture(scope="module")
-def seen(webroot: Path) -> dict[str, Any]:
+def look(webroot: Path, page: str) -> dict[str, Any]:
+    """What a browser sees of a page."""
     image = os.environ["STRANDLINE_BROWSER_IMAGE"]
     # As nginx does: the newest generation at the root, the others by their path.
     serve = (
         "cp -rL /site/current /srv/www && cp -r /site/generations/* /srv/www/ && cd /srv/www"
         " && (python3 -m http.server 8000 >/dev/null 2>&1 &) && sleep 2"
-        " && inspect_page http://127.0.0.1:8000/ /tmp/page.png"
+        f" && inspect_page http://127.0.0.1:8000/{page} /tmp/page.png"
     )
     done = subprocess.run(
         ["podman", "run", "--rm", "--network=none", f"--volume={webroot}:/site:ro", image, "sh", "-c", serve],
@@ -66,6 +66,16 @@ def seen(webroot: Path) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+@pytest.fixture(scope="module")
+def seen(webroot: Path) -> dict[str, Any]:
+    return look(webroot, "")
+
+
+@pytest.fixture(scope="module")
+def quality(webroot: Path) -> dict[str, Any]:
+    return look(webroot, "quality.html")
 
 
 @pytest.mark.parametrize("view", ["desktop", "phone", "small"])
@@ -100,3 +110,16 @@ def test_the_page_says_what_is_wrong(seen: dict[str, Any]) -> None:
     assert "collector collector1 has brought nothing since" in text
     assert "out of date: the last run could not renew it" in text
     assert "nothing seen yet" in text
+
+
+def test_the_figures_of_each_feed_fit_a_phone(quality: dict[str, Any], webroot: Path) -> None:
+    """And the console is clean, and links lead somewhere."""
+    for view in ("desktop", "phone", "small"):
+        assert quality[view]["overflow"] == 0, view
+    assert [error for error in quality["errors"] if "favicon" not in error] == []
+    own = {urlsplit(link["href"]).path for link in quality["desktop"]["links"]}
+    assert own == {"/index.html", "/quality.json", "/deltas.json"}
+    assert all((webroot / "current" / path[1:]).exists() for path in own)
+    text = quality["desktop"]["text"]
+    assert "Added an hour" in text
+    assert "none has been fitted yet" in text
