@@ -71,8 +71,18 @@ def inspected(webroot: Path, paths: list[str]) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def seen(webroot: Path) -> dict[str, Any]:
-    return inspected(webroot, [""])[0]
+def pages(webroot: Path) -> list[dict[str, Any]]:
+    return inspected(webroot, ["", "quality.html"])
+
+
+@pytest.fixture(scope="module")
+def seen(pages: list[dict[str, Any]]) -> dict[str, Any]:
+    return pages[0]
+
+
+@pytest.fixture(scope="module")
+def quality(pages: list[dict[str, Any]]) -> dict[str, Any]:
+    return pages[1]
 
 
 @pytest.fixture(scope="module")
@@ -163,3 +173,16 @@ def test_the_look_up_fits_a_phone_and_shows_nothing_unasked(looked_up: dict[str,
         "Look up an address", "Why is my address listed, and how does it get off?", "Without the script",
     ]  # fmt: skip
     assert looked_up[""]["dark"]["ink"] != looked_up[""]["desktop"]["ink"]
+
+
+def test_the_figures_of_each_feed_fit_a_phone(quality: dict[str, Any], webroot: Path) -> None:
+    """And the console is clean, and links lead somewhere."""
+    for view in ("desktop", "phone", "small"):
+        assert quality[view]["overflow"] == 0, view
+    assert [error for error in quality["errors"] if "favicon" not in error] == []
+    own = {urlsplit(link["href"]).path for link in quality["desktop"]["links"]}
+    assert own == {"/index.html", "/quality.json", "/deltas.json"}
+    assert all((webroot / "current" / path[1:]).exists() for path in own)
+    text = quality["desktop"]["text"]
+    assert "Added an hour" in text
+    assert "none has been fitted yet" in text

@@ -51,12 +51,15 @@ function show(address, rows, feeds) {
     add(result, "h3", feed ? feed.title : row.category);
     add(result, "p", (feed ? feed.description + " " : "") + "Feed " + row.category + ".");
     const list = add(result, "dl");
-    for (const [term, text] of [
+    const terms = [
       ["Seen", row.first_seen === row.last_seen ? time(row.last_seen) : "from " + time(row.first_seen) + " to " + time(row.last_seen)],
       ["Events", String(row.events)],
       ["Evidence", row.verified ? row.verified_events + " of them with the source proven to be real: a TCP handshake, or a cookie or nonce that came back."
         : "Only packets whose source may be forged. Somebody else may have sent them in this address's name."],
-    ]) {
+    ];
+    if (typeof row.confidence === "number")
+      terms.push(["Confidence", row.confidence + ": how likely it is to be seen again within 24 hours. Worth acting on until " + time(row.valid_until) + "."]);
+    for (const [term, text] of terms) {
       add(list, "dt", term);
       add(list, "dd", text);
     }
