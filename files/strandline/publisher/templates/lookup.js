@@ -57,7 +57,7 @@ function show(address, rows, feeds) {
       ["Evidence", row.verified ? row.verified_events + " of them with the source proven to be real: a TCP handshake, or a cookie or nonce that came back."
         : "Only packets whose source may be forged. Somebody else may have sent them in this address's name."],
     ];
-    if (typeof row.confidence === "number")
+    if (typeof row.confidence === "number" && row.valid_until)
       terms.push(["Confidence", row.confidence + ": how likely it is to be seen again within 24 hours. Worth acting on until " + time(row.valid_until) + "."]);
     for (const [term, text] of terms) {
       add(list, "dt", term);
