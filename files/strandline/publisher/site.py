@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import logging
@@ -298,7 +299,8 @@ def _list(config: Config, report: Report) -> str:
     )
 
 
-def _index(config: Config, report: Report) -> str:
+@functools.cache
+def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -307,7 +309,11 @@ def _index(config: Config, report: Report) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template("index.html.j2").render(
+    return environment.get_template("index.html.j2")
+
+
+def _index(config: Config, report: Report) -> str:
+    return _template().render(
         network=config.network,
         feeds=config.feeds,
         report=report,
