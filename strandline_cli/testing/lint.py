@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import tempfile
@@ -24,6 +25,9 @@ NAMESPACES = (
 )
 """Directories without an __init__.py that are imported from the top of the clone by their own name."""
 
+UNSEEN_BY_ANSIBLE = ("docs/", "strandline_cli/", "tests/")
+"""What no playbook, role or plugin of ours reads, so that it makes no difference to ansible-lint."""
+
 
 @dataclass(frozen=True)
 class Linter:
@@ -35,11 +39,11 @@ class Linter:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def tracked() -> list[str]:
+def tracked(top: Path = paths.ROOT) -> list[str]:
     """Return the clone's files, those not yet committed included and those that git ignores left out."""
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    done = subprocess.run(listing, cwd=paths.ROOT, capture_output=True, text=True, check=True)
-    return [name for name in done.stdout.split("\0") if name and (paths.ROOT / name).is_file()]
+    done = subprocess.run(listing, cwd=top, capture_output=True, text=True, check=True)
+    return [name for name in done.stdout.split("\0") if name and (top / name).is_file()]
 
 
 def is_python(name: str, first_line: bytes) -> bool:
@@ -101,6 +105,33 @@ class Early:
         self.output.seek(0)
         step.log.write_bytes(self.output.read())
         step.check(code == 0, "found something to correct")
+
+
+class Passed:
+    """What a linter found nothing in the last time, by a hash of all that it can see."""
+
+    def __init__(self, stamp: Path, top: Path = paths.ROOT) -> None:
+        self.stamp = stamp
+        self.top = top
+        self.seen = self._hash()
+
+    def _hash(self) -> str:
+        account = hashlib.sha256()
+        for name in sorted(tracked(self.top)):
+            if not name.startswith(UNSEEN_BY_ANSIBLE) and not name.endswith(".md"):
+                content = hashlib.sha256((self.top / name).read_bytes()).hexdigest()
+                account.update(f"{name}\0{content}\n".encode())
+        return account.hexdigest()
+
+    def before(self) -> bool:
+        """Say whether it passed these very files before."""
+        return self.stamp.exists() and self.stamp.read_text() == self.seen
+
+    def note(self) -> None:
+        """Note that it passed, unless a file has changed since this object was made."""
+        if self._hash() == self.seen:
+            self.stamp.parent.mkdir(parents=True, exist_ok=True)
+            self.stamp.write_text(self.seen)
 
 
 @contextmanager

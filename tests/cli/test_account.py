@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from strandline_cli import paths
 from strandline_cli.progress import Progress, Step
 from strandline_cli.testing import junit, lint, scenarios
 from strandline_cli.testing.junit import Counts
-from strandline_cli.testing.run import Account, side_by_side
+from strandline_cli.testing.run import Account, side_by_side, temporary
 
 Maker = Callable[..., Progress]
 WHY = "assert 1 == 2&#10;more"
@@ -262,3 +263,49 @@ def test_a_linter_in_the_background_ends_with_its_block() -> None:
     with lint.early(lint.Linter("slow", "Check", [["sleep", "60"]])) as background:
         pass
     assert background.process.poll() is not None
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A repository with a role, its documentation and a configuration."""
+    for name in ("roles/base/tasks/main.yml", ".ansible-lint", "README.md", "tests/test_x.py"):
+        (tmp_path / "clone" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "clone" / name).write_text("---\n")
+    subprocess.run(["git", "init", "--quiet", tmp_path / "clone"], check=True)
+    return tmp_path / "clone"
+
+
+def test_files_that_passed_are_known_until_one_of_them_changes(clone: Path, tmp_path: Path) -> None:
+    stamp = tmp_path / "test" / "passed"
+    assert not lint.Passed(stamp, clone).before()
+    lint.Passed(stamp, clone).note()
+    assert lint.Passed(stamp, clone).before()
+    for name in ("README.md", "tests/test_x.py"):
+        (clone / name).write_text("another\n")
+    assert lint.Passed(stamp, clone).before()
+    for name in (".ansible-lint", "roles/base/tasks/main.yml", "roles/base/tasks/more.yml"):
+        lint.Passed(stamp, clone).note()
+        (clone / name).write_text("- another\n")
+        assert not lint.Passed(stamp, clone).before(), name
+
+
+def test_files_that_changed_while_they_were_looked_at_did_not_pass(clone: Path, tmp_path: Path) -> None:
+    passed = lint.Passed(tmp_path / "passed", clone)
+    (clone / "roles/base/tasks/main.yml").write_text("- another\n")
+    passed.note()
+    assert not passed.before()
+    assert not lint.Passed(tmp_path / "passed", clone).before()
+
+
+def test_temporary_directories_are_in_memory_where_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTEST_DEBUG_TEMPROOT", raising=False)
+    assert temporary(tmp_path / "missing") == {}
+    monkeypatch.setattr("strandline_cli.testing.run.ROOM", 1)
+    assert temporary(tmp_path) == {"PYTEST_DEBUG_TEMPROOT": str(tmp_path)}
+    monkeypatch.setattr("strandline_cli.testing.run.ROOM", 1 << 60)
+    assert temporary(tmp_path) == {}
+    monkeypatch.setattr("strandline_cli.testing.run.ROOM", 1)
+    monkeypatch.setenv("PYTEST_DEBUG_TEMPROOT", "/chosen")
+    assert temporary(tmp_path) == {}

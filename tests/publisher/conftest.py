@@ -20,8 +20,13 @@ def source() -> FakeSource:
     return FakeSource()
 
 
+@pytest.fixture(scope="session")
+def catalogues_feeds(tmp_path_factory: pytest.TempPathFactory) -> tuple[config.Feed, ...]:
+    return tuple(config.load_feeds(every_feed(tmp_path_factory.mktemp("feeds"))))
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> config.Config:
+def settings(tmp_path: Path, catalogues_feeds: tuple[config.Feed, ...]) -> config.Config:
     """The catalogue's own feeds, published into a temporary folder, with the benchmark range opened as in the demo."""
     for name in ("www", "state"):
         (tmp_path / name).mkdir()
@@ -36,7 +41,7 @@ def settings(tmp_path: Path) -> config.Config:
             licence="CC BY 4.0, https://creativecommons.org/licenses/by/4.0/",
             removal="Write to feeds@example.net.",
         ),
-        feeds=config.load_feeds(every_feed(tmp_path)),
+        feeds=catalogues_feeds,
         webroot=tmp_path / "www",
         state=tmp_path / "state",
         asn_table=table,

@@ -19,7 +19,7 @@ import format_readers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from publisher_fakes import END, FakeSource, row
+from publisher_fakes import END, FakeSource, every_feed, row
 from strandline.event import feeds as feed_files
 from strandline.publisher import config, feedfile, formats, formatted, limits, publish, store, window
 from strandline.publisher.addresses import NeverList, address_text, packed
@@ -326,7 +326,7 @@ def test_unknown_formats_are_refused(settings: config.Config, tmp_path: Path, wa
     never.touch()
     path = tmp_path / "publisher.yml"
     document = {
-        "network": dataclasses.asdict(settings.network), "feeds": str(tmp_path / "feeds.yml"),
+        "network": dataclasses.asdict(settings.network), "feeds": str(every_feed(tmp_path)),
         "webroot": str(settings.webroot), "state": str(settings.state), "asn_table": str(settings.asn_table),
         "never_publish": str(never), "guard": {}, "database": {}, "formats": wanted,
     }  # fmt: skip

@@ -12,6 +12,7 @@ Who reads the text, and what each of them needs of it:
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import textwrap
@@ -83,9 +84,11 @@ def _prefix(system: System | None) -> str:
     return f"{asn:<{_ASN_WIDTH}}{SEPARATOR}{name[:_NAME_WIDTH]:<{_NAME_WIDTH}}{SEPARATOR}"
 
 
-def _paragraph(text: str) -> list[str]:
+# Every file of a publication has the same ones.
+@functools.lru_cache(maxsize=256)
+def _paragraph(text: str) -> tuple[str, ...]:
     # Header and footer are ASCII without pipes, whatever language the operator's texts are in.
-    return [*textwrap.wrap(ascii_name(text), _TEXT_WIDTH), ""]
+    return (*textwrap.wrap(ascii_name(text), _TEXT_WIDTH), "")
 
 
 def _fields(feed: Feed) -> list[str]:

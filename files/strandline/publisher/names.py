@@ -38,7 +38,10 @@ def printable(name: str) -> str:
 
     What looks like an IPv4 address does so no more: it would be taken for one of the feed.
     """
-    kept = "".join(" " if c.isspace() else c for c in name if c.isspace() or unicodedata.category(c)[0] != "C")
+    kept = name
+    # Most names are plain, and a publication asks for a hundred thousand of them.
+    if not (name.isascii() and name.isprintable()):
+        kept = "".join(" " if c.isspace() else c for c in name if c.isspace() or unicodedata.category(c)[0] != "C")
     return without_quads(" ".join(kept.split()))
 
 
@@ -47,8 +50,11 @@ def ascii_name(name: str) -> str:
 
     A character that has no counterpart becomes `?`.
     """
-    text = unicodedata.normalize("NFKD", printable(name).translate(_LETTERS))
-    # Decomposed letters: the base stays, its combining marks go. NFKD can bring forth characters of the table again.
-    text = "".join(c for c in text if not unicodedata.combining(c)).translate(_LETTERS)
-    text = "".join(c if " " <= c <= "~" else "?" for c in text)
+    text = printable(name).translate(_LETTERS)
+    if not text.isascii():
+        text = unicodedata.normalize("NFKD", text)
+        # Decomposed letters: the base stays, its combining marks go. NFKD can bring forth characters of the table
+        # again.
+        text = "".join(c for c in text if not unicodedata.combining(c)).translate(_LETTERS)
+        text = "".join(c if " " <= c <= "~" else "?" for c in text)
     return " ".join(without_quads(text).split()) or "NA"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import logging
@@ -350,7 +351,8 @@ def _quality(config: Config, report: Report) -> bytes:
     return f"{json.dumps(document, indent=1, ensure_ascii=False)}\n".encode()
 
 
-def _page(template: str, config: Config, report: Report) -> bytes:
+@functools.cache
+def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -359,7 +361,11 @@ def _page(template: str, config: Config, report: Report) -> bytes:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    text = environment.get_template(template).render(
+    return environment.get_template(name)
+
+
+def _page(template: str, config: Config, report: Report) -> bytes:
+    text = _template(template).render(
         network=config.network,
         feeds=config.feeds,
         report=report,

@@ -6,6 +6,7 @@ A writer that keeps comments and order reads the file by its own means: see :mod
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import math
 import re
 from collections.abc import Iterator
@@ -140,6 +141,13 @@ class Document:
         return str(node) if isinstance(node, str) else node
 
 
+# A change reads every file before and after itself, and most of them are the same.
+@functools.lru_cache(maxsize=256)
+def _tree(text: str) -> Any:
+    """A text's tree. Nobody may change it: a file of the same text has the very same one."""
+    return reader().load(MARKER.sub(r"\1", text))
+
+
 def read(path: Path, shown: str) -> tuple[Document | None, list[Problem]]:
     """Read a file. An encrypted one is None without a problem: Ansible will read it."""
 
@@ -148,7 +156,7 @@ def read(path: Path, shown: str) -> tuple[Document | None, list[Problem]]:
     try:
         text = path.read_text(encoding="utf-8")
         if not text.startswith(VAULT):
-            tree = reader().load(MARKER.sub(r"\1", text))
+            tree = _tree(text)
     except UnicodeDecodeError as error:
         message, remedy = f"is not UTF-8 text (byte {error.start})", "save it as UTF-8"
     except OSError as error:
