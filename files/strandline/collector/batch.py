@@ -52,7 +52,6 @@ MAX_DOUBTFUL = 4000
 MAX_REJECTS = 1000
 MAX_SECONDS = 2.0
 MAX_CACHED = 20_000  # runs, flows, days: a sensor that invents them must not fill our memory
-MAX_ADDRESSES = 4096
 MAX_REMEMBERED = 256  # of one field's values, which strangers choose
 
 # Columns of strandline.event_row in the order of a row, which is COPY's binary format
@@ -329,7 +328,6 @@ class Builder:
         self._flows: dict[tuple[bytes, bytes, bytes], Flow] = {}
         self._kinds: dict[KindKey, int] = {}
         self._days: dict[int, bool] = {}  # by hour: can its events be stored?
-        self._addresses: dict[bytes, bytes] = {}  # as in the line: as in the row
         self._groups: list[Group] = []  # that count in the batch at hand
 
     def reset(self) -> None:
@@ -372,16 +370,6 @@ class Builder:
         if not known and record is not None:
             raise refuse(record, f"ts: {day_of(hour)} is outside the days that are kept")
         return known
-
-    def _address(self, text: bytes) -> bytes:
-        """Return an IPv4 address as a field of a row; nothing for any other text."""
-        if len(self._addresses) >= MAX_ADDRESSES:
-            self._addresses.clear()
-        try:
-            found = self._addresses[text] = _V4 + inet_pton(AF_INET, text.decode("ascii"))
-        except OSError:
-            return b""
-        return found
 
     def _read(self, line: bytes) -> tuple[Record, Form]:
         """Read any line, and learn from it how to read those like it; raise Reject when it is no event."""
@@ -434,7 +422,7 @@ class Builder:
         self, batch: Batch, lines: list[bytes], touched: dict[int, Run]
     ) -> None:
         """Put each event where it belongs; runs with new rows are noted."""
-        flows, days, addresses, feeds, serial = self._flows, self._days, self._addresses, self._feeds, batch.serial
+        flows, days, feeds, serial = self._flows, self._days, self._feeds, batch.serial
         max_line, careful = self._max_line, batch.careful
         rts: int | None = None
         # Many lines are received at once, and many happened in the same second.
@@ -449,7 +437,10 @@ class Builder:
                 found = None if flow is None else flow.match(own)
                 if flow is not None and found is not None:
                     values = found.groups()
-                    saddr = addresses.get(source) or self._address(source)
+                    try:  # to look it up among those seen before would take as long
+                        saddr = _V4 + inet_pton(AF_INET, source.decode())
+                    except OSError:
+                        saddr = b""
                     sport = int(sport_text)
                     if s != second:
                         second, since = s, int(s) * MICROSECONDS - UNIX_TO_POSTGRES
