@@ -283,6 +283,23 @@ def test_sightings_are_added_up_when_all_is_read_and_before_they_are_too_many(
     wait(lambda: server.settled == 2, 0.9)
 
 
+@pytest.mark.parametrize("limit", ["IDLE_SECONDS", "SETTLE_SECONDS"])
+def test_sightings_are_not_added_up_after_each_transaction_and_not_put_off_for_ever(
+    running: Loader, server: Server, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    for name in ("IDLE_SECONDS", "SETTLE_SECONDS"):
+        monkeypatch.setattr(loader, name, 3600.0)
+    path = write(running, text(1))
+    running.start()  # type: ignore[attr-defined]
+    for n in range(2, 12):
+        wait(lambda: read_to_end(running, server, path))
+        write(running, text(n))
+    wait(lambda: read_to_end(running, server, path) and len(server.rows) == 11)
+    assert server.settled == 0
+    monkeypatch.setattr(loader, limit, 0.0)
+    wait(lambda: server.settled == 1)
+
+
 def test_halves_follow_each_other() -> None:
     whole = Chunk(
         "f", Position(7, 3, mid_line=True), [b"a", b"bb", b"ccc"], b"dddd", 4, Position(7, 30, True), full=True

@@ -20,17 +20,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from operator import itemgetter
+from socket import AF_INET, inet_pton
 from typing import NamedTuple
 
 from strandline.collector.lines import (
     HOUR,
+    MICROSECONDS,
     NAME,
     POSTGRES_EPOCH,
     RAW_KEPT,
     UNIX_TO_POSTGRES,
     Record,
     Reject,
-    address,
     decode,
     iso,
     timestamp,
@@ -51,7 +52,6 @@ MAX_DOUBTFUL = 4000
 MAX_REJECTS = 1000
 MAX_SECONDS = 2.0
 MAX_CACHED = 20_000  # runs, flows, days: a sensor that invents them must not fill our memory
-MAX_ADDRESSES = 4096
 MAX_REMEMBERED = 256  # of one field's values, which strangers choose
 
 # Columns of strandline.event_row in the order of a row, which is COPY's binary format
@@ -60,6 +60,7 @@ COLUMNS = "run_id, kind, dport, daddr, saddr, n, ts, rts, sport, fields"
 _shared = struct.Struct(">hiiihii").pack  # 10 fields; run_id, kind, dport
 _rest = struct.Struct(">iqiqiqiii").pack  # n, ts, rts, sport, the length of what follows
 _INET = {4: b"\0\0\0\x08\x02\x20\0\x04", 16: b"\0\0\0\x14\x03\x80\0\x10"}  # length, family, bits, no network, bytes
+_V4 = _INET[4]
 
 # A line of the usual form; what it says of the source is looked at more closely below.
 _usual = re.compile(
@@ -79,21 +80,40 @@ def inet(packed: bytes) -> bytes:
 class Run:
     """A run and the highest number of it that this process has seen; and where a batch counts its new rows."""
 
-    __slots__ = ("batch", "day", "high", "id", "rows", "span", "tally")
+    __slots__ = ("batch", "counted", "high", "hour", "id", "rows", "span", "tally")
 
     def __init__(self, run_id: int, high: int) -> None:
         """Start from what the database has."""
         self.id = run_id
         self.high = high
         self.batch = -1  # its serial: the batch itself would stay in memory for as long as its runs are known
-        self.day = -1
-        self.tally = Tally()  # of that day
+        self.hour = -1
+        self.tally = Tally()  # of that hour's day
         self.rows: list[bytes] = []  # new ones of the chunk at hand
+        self.counted = 0  # how many of them are in the tally
 
     def enter(self, batch: Batch) -> None:
         """Count new rows in a batch from now on."""
-        self.batch, self.day = batch.serial, -1
+        self.batch, self.hour = batch.serial, -1
         self.span = batch.highs.setdefault(self.id, [self.high, self.high])
+
+    def turn(self, batch: Batch, hour: int) -> None:
+        """Count for the day of an hour from now on."""
+        self.count()
+        self.hour = hour
+        self.tally = batch.tally(self.id, day_of(hour))
+
+    def count(self) -> None:
+        """Count the rows that are not counted yet: for each row by itself that would cost more."""
+        self.tally.stored += len(self.rows) - self.counted
+        self.counted = len(self.rows)
+
+    def take(self) -> list[bytes]:
+        """Return the chunk's new rows, when there are no more of it."""
+        self.count()
+        rows, self.rows, self.counted = self.rows, [], 0
+        self.span[1] = self.high
+        return rows
 
 
 class Group:
@@ -308,7 +328,6 @@ class Builder:
         self._flows: dict[tuple[bytes, bytes, bytes], Flow] = {}
         self._kinds: dict[KindKey, int] = {}
         self._days: dict[int, bool] = {}  # by hour: can its events be stored?
-        self._addresses: dict[bytes, bytes] = {}  # as in the line: as in the row
         self._groups: list[Group] = []  # that count in the batch at hand
 
     def reset(self) -> None:
@@ -352,16 +371,6 @@ class Builder:
             raise refuse(record, f"ts: {day_of(hour)} is outside the days that are kept")
         return known
 
-    def _address(self, text: bytes) -> bytes:
-        """Return an IPv4 address as a field of a row; nothing for any other text."""
-        if len(self._addresses) > MAX_ADDRESSES:
-            self._addresses.clear()
-        try:
-            found = self._addresses[text] = inet(address(text.decode("ascii")))
-        except OSError:
-            return b""
-        return found
-
     def _read(self, line: bytes) -> tuple[Record, Form]:
         """Read any line, and learn from it how to read those like it; raise Reject when it is no event."""
         if len(line) > self._max_line:
@@ -404,8 +413,7 @@ class Builder:
         rows: list[bytes] = []
         for run in touched.values():
             # Together: the index on run and number then grows at a few places, whose pages get full.
-            rows += run.rows
-            run.rows = []
+            rows += run.take()
         batch.copied += len(rows)
         return rows
 
@@ -414,10 +422,12 @@ class Builder:
         self, batch: Batch, lines: list[bytes], touched: dict[int, Run]
     ) -> None:
         """Put each event where it belongs; runs with new rows are noted."""
-        flows, days, addresses, feeds, serial = self._flows, self._days, self._addresses, self._feeds, batch.serial
+        flows, days, feeds, serial = self._flows, self._days, self._feeds, batch.serial
         max_line, careful = self._max_line, batch.careful
         rts: int | None = None
+        # Many lines are received at once, and many happened in the same second.
         latest, latest_rts = b"", 0
+        second, since, in_hour, is_kept = b"", 0, 0, False
         for line in lines:
             form: Form | None = None
             match = _usual(line)
@@ -427,10 +437,15 @@ class Builder:
                 found = None if flow is None else flow.match(own)
                 if flow is not None and found is not None:
                     values = found.groups()
-                    saddr = addresses.get(source) or self._address(source)
+                    try:  # to look it up among those seen before would take as long
+                        saddr = _V4 + inet_pton(AF_INET, source.decode())
+                    except OSError:
+                        saddr = b""
                     sport = int(sport_text)
-                    ts = int(s + us) - UNIX_TO_POSTGRES
-                    hour = ts // HOUR
+                    if s != second:
+                        second, since = s, int(s) * MICROSECONDS - UNIX_TO_POSTGRES
+                        in_hour = since // HOUR
+                        is_kept = days.get(in_hour) or self._can_store(None, in_hour)
                     if flow.claims:
                         form = flow.forms.get(values[0])
                         values = values[1:]
@@ -442,12 +457,12 @@ class Builder:
                         or not saddr
                         or sport > 65535
                         or (b"\\" in fields and fields.count(b"\\") != fields.count(b"\\x"))
-                        or not (days.get(hour) or self._can_store(None, hour))
+                        or not is_kept
                     ):
                         form = None
                     else:
-                        n = int(number)
-                        if received != latest:  # many lines are received at once
+                        n, ts, hour = int(number), since + int(us), in_hour
+                        if received != latest:
                             latest, latest_rts = received, int(received.replace(b".", b"")) - UNIX_TO_POSTGRES
                         rts = latest_rts
             if form is None:
@@ -465,16 +480,21 @@ class Builder:
             if new:
                 if run.batch != serial:
                     run.enter(batch)
-                run.high = run.span[1] = n
+                run.high = n
             if careful or not new:
+                if new:
+                    run.span[1] = n
                 day = day_of(hour)
                 key = (run.id, n, ts)
                 doubt = Doubtful(key, row, day, not new, group.categories, hour, saddr, ts, form.verified)
                 batch.doubtful.append(doubt)
                 continue
-            if not run.rows:
+            if run.hour != hour:
+                run.turn(batch, hour)
+            rows = run.rows
+            if not rows:
                 touched[run.id] = run
-            run.rows.append(row)
+            rows.append(row)
             if group.batch != serial or group.hour != hour:
                 group.enter(batch, hour)
             for sources in group.sources:
@@ -489,10 +509,6 @@ class Builder:
                         seen[0] = ts
                     elif ts > seen[1]:
                         seen[1] = ts
-            if run.day != hour // 24:
-                run.day = hour // 24
-                run.tally = batch.tally(run.id, day_of(hour))
-            run.tally.stored += 1
         if rts is not None:
             batch.last_rts = rts
 

@@ -11,6 +11,7 @@ positions.
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import signal
 import sys
@@ -43,8 +44,10 @@ log = logging.getLogger("strandline.collector.loader")
 
 BACKOFF_SECONDS = (0.5, 1, 2, 5, 10, 15)
 HOUSEKEEPING_SECONDS = 60.0
-# Sightings are added up when there is time for it. Later than that they are not: feeds would take longer to compile.
-SETTLE_SECONDS = 10.0
+# Sightings are added up when there is time for it: when nothing came for a while. A source that was noted many times
+# until then is added once. Later than that they are not: feeds would take longer to compile.
+IDLE_SECONDS = 1.0
+SETTLE_SECONDS = 60.0
 MAX_UNSETTLED = 1_000_000
 # Chunks of rows that are ready or being written: PostgreSQL completes a batch while the next ones are prepared. Each
 # takes about 0.4 MiB.
@@ -62,7 +65,8 @@ class Loader:
         self.spool = Spool(config.spool, config.chunk_bytes, config.max_line_bytes)
         self.status = Status(config.status)
         self._cleaned = 0.0
-        self._settled = 0.0
+        self._loaded = 0.0  # when a chunk was last read
+        self._settled = 0.0  # when there last was nothing to add up
 
     def run(self) -> None:
         """Work until `stop` is set; a database that is away is waited for."""
@@ -129,11 +133,13 @@ class Loader:
         """Load chunk after chunk, one being written while the next is prepared."""
         writer = Writer(pool, database, self.status.counters)
         batch = Batch()
+        self._loaded = self._settled = time.monotonic()
         try:
             while not self.stop.is_set():
                 begun = time.monotonic()
                 chunk = self.spool.next_chunk()
                 if chunk is not None:
+                    self._loaded = begun
                     rows = builder.add(batch, chunk)
                     if batch.is_large() or not chunk.full:
                         writer.begin(rows, batch)
@@ -151,9 +157,7 @@ class Loader:
                     writer.begin([], batch)
                     batch = Batch()
                 writer.wait()
-                if database.unsettled and begun - self._settled >= (1.0 if chunk is None else SETTLE_SECONDS):
-                    database.settle()
-                    self._settled = begun
+                self._settle(database, begun)
                 if begun - self._cleaned >= HOUSEKEEPING_SECONDS:
                     self._clean(database, builder)
                     self._cleaned = begun
@@ -163,6 +167,13 @@ class Loader:
             writer.wait()
         finally:
             writer.give_up()
+
+    def _settle(self, database: Database, now: float) -> None:
+        """Add up what was noted, when nothing comes or it has waited long enough."""
+        if not database.unsettled:
+            self._settled = now
+        elif now - self._loaded >= IDLE_SECONDS or now - self._settled >= SETTLE_SECONDS:
+            database.settle()
 
     def _load_carefully(self, database: Database, builder: Builder) -> None:
         """Load one chunk the way that checks for duplicates; lines that PostgreSQL refuses become rejects."""
@@ -315,6 +326,10 @@ def main(arguments: list[str] | None = None) -> int:
     # The writer asks for Python's lock a few times with each chunk. The other thread would keep it for 5 ms each time,
     # which is half as long as PostgreSQL works on a chunk.
     sys.setswitchinterval(0.0001)
+    # Nothing that is made for a line refers to itself: to look for such garbage all the time costs up to a tenth, and
+    # finds none. What does grow, as after errors, is still found.
+    gc.set_threshold(100_000)
+    gc.freeze()
     stop = threading.Event()
 
     def terminate(_number: int, _frame: FrameType | None) -> None:
