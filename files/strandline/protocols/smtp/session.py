@@ -270,7 +270,10 @@ class Session:
         values = {"sender": self._sender or b"", "recipient": self._recipient}
         message = self._message
         if message is not None:
-            message.rest(self._buffer if not self._chunked else self._partial, not self._chunked)
+            if self._chunked:
+                message.rest(self._partial, dots=False)
+            elif reason != "end":
+                message.rest(self._buffer, dots=True)
             measured = {
                 "size": str(message.size),
                 "sha256": message.digest(),
