@@ -848,8 +848,186 @@ CONVERSATIONS: list[tuple[str, list[tuple[bytes, bytes]], bool]] = [
         ],
         False,
     ),
+    (
+        "AUTH LOGIN, 2 turns",
+        [
+            (b"EHLO x\r\n", EHLO),
+            (b"AUTH LOGIN\r\n", b"334 VXNlcm5hbWU6\r\n"),
+            (b"=\r\n", b"535 5.7.8 Error: authentication failed: another step is needed in authentication\r\n"),
+        ],
+        False,
+    ),
+    (
+        "BDAT 5 LAST, 2 turns",
+        [
+            (b"EHLO x\r\n", EHLO),
+            (b"BDAT 5 LAST\r\n", b""),
+            (b"hello\r\n", b"503 5.5.1 Error: need RCPT command\r\n500 5.5.2 Error: bad syntax\r\n"),
+        ],
+        False,
+    ),
+    (
+        "BDAT 0, 1 turns",
+        [
+            (b"EHLO x\r\n", EHLO),
+            (b"BDAT 0\r\n", b"551 5.7.1 Null BDAT request\r\n"),
+        ],
+        False,
+    ),
+    (
+        "BDAT 0 LAST, 1 turns",
+        [
+            (b"EHLO x\r\n", EHLO),
+            (b"BDAT 0 LAST\r\n", b"503 5.5.1 Error: need RCPT command\r\n"),
+        ],
+        False,
+    ),
+    (
+        "MAIL FROM:<a@b>, 4 turns",
+        [
+            (b"EHLO x\r\n", EHLO),
+            (b"MAIL FROM:<a@b>\r\n", b"250 2.1.0 Ok\r\n"),
+            (b"BDAT 0\r\n", b"551 5.7.1 Null BDAT request\r\n"),
+            (b"RCPT TO:<c@d>\r\n", b"503 5.5.1 Error: RCPT after BDAT\r\n"),
+            (b"NOOP\r\n", b"250 2.0.0 Ok\r\n"),
+        ],
+        False,
+    ),
+    (
+        "MAIL FROM:<a@b>, 8 turns",
+        [
+            (b"EHLO x\r\n", EHLO),
+            (b"MAIL FROM:<a@b>\r\n", b"250 2.1.0 Ok\r\n"),
+            (b"BDAT 2\r\n", b""),
+            (
+                b"RCPT TO:<c@d>\r\n",
+                b"554 5.5.1 Error: no valid recipients\r\n500 5.5.2 Error: command not recognized\r\n",
+            ),
+            (b"BDAT 2\r\n", b""),
+            (
+                b"DATA\r\n",
+                b"551 5.0.0 Discarded 2 bytes after earlier error\r\n500 5.5.2 Error: command not recognized\r\n",
+            ),
+            (b"MAIL FROM:<x@y>\r\n", b"503 5.5.1 Error: nested MAIL command\r\n"),
+            (b"EHLO x\r\n", EHLO),
+            (b"MAIL FROM:<x@y>\r\n", b"250 2.1.0 Ok\r\n"),
+        ],
+        False,
+    ),
+    (
+        "MAIL FROM:<a@b>, 5 turns",
+        [
+            (b"EHLO x\r\n", EHLO),
+            (b"MAIL FROM:<a@b>\r\n", b"250 2.1.0 Ok\r\n"),
+            (b"RCPT TO:<c@d>\r\n", b"250 2.1.5 Ok\r\n"),
+            (b"BDAT 2\r\n", b""),
+            (b"EHLO x\r\n", b"250 2.0.0 Ok: 2 bytes\r\n500 5.5.2 Error: command not recognized\r\n"),
+            (b"MAIL FROM:<x@y>\r\n", b"503 5.5.1 Error: nested MAIL command\r\n"),
+        ],
+        False,
+    ),
+    (
+        "HELP, 3 turns",
+        [
+            (b"EHLO x\r\n", EHLO),
+            (
+                b"HELP\r\n",
+                b"214 2.0.0 Commands: AUTH BDAT DATA EHLO ETRN HELO HELP MAIL NOOP QUIT RCPT RSET STARTTLS VRFY XCLIENT XFORWARD\r\n",
+            ),
+            (
+                b"HELP\r\n",
+                b"214 2.0.0 Commands: AUTH BDAT DATA EHLO ETRN HELO HELP MAIL NOOP QUIT RCPT RSET STARTTLS VRFY XCLIENT XFORWARD\r\n",
+            ),
+            (
+                b"HELP\r\n",
+                b"214 2.0.0 Commands: AUTH BDAT DATA EHLO ETRN HELO HELP MAIL NOOP QUIT RCPT RSET STARTTLS VRFY XCLIENT XFORWARD\r\n",
+            ),
+        ],
+        False,
+    ),
+    (
+        "AUTH\tPLAIN, 1 turns",
+        [
+            (b"EHLO x\r\n", EHLO),
+            (b"AUTH\tPLAIN\r\n", b"334 \r\n"),
+        ],
+        False,
+    ),
+    (
+        "MAIL FROM:<>, 1 turns",
+        [
+            (b"EHLO x\r\n", EHLO),
+            (b"MAIL FROM:<>\r\n", b"250 2.1.0 Ok\r\n"),
+        ],
+        False,
+    ),
+    (
+        "MAIL FROM:<a@b>, 3 turns",
+        [
+            (b"EHLO x\r\n", EHLO),
+            (b"MAIL FROM:<a@b>\r\n", b"250 2.1.0 Ok\r\n"),
+            (b"EHLO x\r\n", EHLO),
+            (b"RCPT TO:<a@b>\r\n", b"503 5.5.1 Error: need MAIL command\r\n"),
+        ],
+        False,
+    ),
+    (
+        "MAIL FROM:<a@b>, 7 turns",
+        [
+            (b"EHLO x\r\n", EHLO),
+            (b"MAIL FROM:<a@b>\r\n", b"250 2.1.0 Ok\r\n"),
+            (b"STARTTLS\r\n", b"502 5.5.1 Error: command not implemented\r\n"),
+            (b"RCPT TO:<c@d>\r\n", b"250 2.1.5 Ok\r\n"),
+            (b"VRFY x\r\n", b"252 2.0.0 x\r\n"),
+            (
+                b"HELP\r\n",
+                b"214 2.0.0 Commands: AUTH BDAT DATA EHLO ETRN HELO HELP MAIL NOOP QUIT RCPT RSET STARTTLS VRFY XCLIENT XFORWARD\r\n",
+            ),
+            (b"DATA\r\n", b"354 End data with <CR><LF>.<CR><LF>\r\n"),
+            (b"x\r\n.\r\n", b"550 5.7.1 message content rejected\r\n"),
+        ],
+        False,
+    ),
 ]
 """Its name, what was said and answered, and whether Postfix closed the connection."""
 
-LINES: list[tuple[bytes, bytes]] = []
+LINES: list[tuple[bytes, bytes]] = [
+    (b"MAIL FROM:<a@b> SIZE=10240000", b"250 2.1.0 Ok\r\n"),
+    (b"MAIL FROM:<a@b> SIZE=10240001", b"552 5.3.4 Message size exceeds fixed limit\r\n"),
+    (b"MAIL FROM:<a@b> SIZE=-1", b"501 5.5.4 Bad message size syntax\r\n"),
+    (b"MAIL FROM:<a@b> RET=HDRS", b"250 2.1.0 Ok\r\n"),
+    (b"MAIL FROM:<a@b> ENVID=a ENVID=b", b"501 5.5.4 Bad ENVID parameter syntax\r\n"),
+    (b"MAIL FROM:<a@b> AUTH=x", b"250 2.1.0 Ok\r\n"),
+    (b"MAIL FROM:<a@b> SMTPUTF8=x", b"555 5.5.4 Unsupported option: SMTPUTF8=x\r\n"),
+    (b"MAIL FROM:<a@b> XVERP", b"555 5.5.4 Unsupported option: XVERP\r\n"),
+    (b"MAIL FROM:<a@b> REQUIRETLS", b"555 5.5.4 Unsupported option: REQUIRETLS\r\n"),
+    (b'MAIL FROM:"x" <a@b>', b"555 5.5.4 Unsupported option: <a@b>\r\n"),
+    (b'MAIL FROM:<"a@b>', b"501 5.1.7 Bad sender address syntax\r\n"),
+    (b'MAIL FROM:<a"@b>', b"501 5.1.7 Bad sender address syntax\r\n"),
+    (
+        b"MAIL FROM:<aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa@b>",
+        b"250 2.1.0 Ok\r\n",
+    ),
+    (b"MAIL FROM:<a@b> BODY=8bitmime size=3", b"250 2.1.0 Ok\r\n"),
+    (b"MAIL FROM:<a@b> ENVID=", b"501 5.5.4 Bad ENVID parameter syntax\r\n"),
+    (b"MAIL FROM:<a@b> AUTH=", b"250 2.1.0 Ok\r\n"),
+    (b"MAIL FROM:<a@b> SIZE", b"555 5.5.4 Unsupported option: SIZE\r\n"),
+    (b"MAIL FROM:<a@b> ENVID=a RET=FULL RET=FULL", b"501 5.5.4 Bad RET parameter syntax\r\n"),
+    (b"MAIL FROM:<a@b> =", b"555 5.5.4 Unsupported option: =\r\n"),
+    (b"RCPT TO:<a@b> NOTIFY=", b"501 5.5.4 Error: Bad NOTIFY parameter syntax\r\n"),
+    (b"RCPT TO:<a@b> ORCPT=a", b"501 5.5.4 Error: Bad ORCPT parameter syntax\r\n"),
+    (b"RCPT TO:<a@b> ORCPT=", b"501 5.5.4 Error: Bad ORCPT parameter syntax\r\n"),
+    (b"RCPT TO:<a@b> NOTIFY=NEVER,DELAY", b"501 5.5.4 Error: Bad NOTIFY parameter syntax\r\n"),
+    (b"RCPT TO:<a@b> SIZE=1", b"555 5.5.4 Unsupported option: SIZE=1\r\n"),
+    (b'RCPT TO:"a b"@c', b"250 2.1.5 Ok\r\n"),
+    (b"RCPT TO:<a@b> NOTIFY", b"555 5.5.4 Unsupported option: NOTIFY\r\n"),
+    (
+        b"AUTH CRAM-MD5 dXNlciAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMA==",
+        b"535 5.7.8 Error: authentication failed: bad protocol / cancel\r\n",
+    ),
+    (b"AUTH PLAIN *", b"535 5.7.8 Error: authentication failed: another step is needed in authentication\r\n"),
+    (b"AUTH LOGIN *", b"535 5.7.8 Error: authentication failed: another step is needed in authentication\r\n"),
+    (b"AUTH PLAIN AGEAYgBj", b"535 5.7.8 Error: authentication failed: bad protocol / cancel\r\n"),
+    (b"AUTH PLAIN eA==", b"535 5.7.8 Error: authentication failed: bad protocol / cancel\r\n"),
+]
 """Commands behind EHLO (MAIL), and behind that and MAIL FROM:<> (RCPT)."""

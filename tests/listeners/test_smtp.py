@@ -223,6 +223,7 @@ def test_a_chunk_that_is_not_wanted_is_no_command() -> None:
         ([b"AUTH LOGIN\r\n\r\n\r\n"], "LOGIN", "454", "", "", ""),
         ([b"AUTH CRAM-MD5\r\n", encoded(b"u v " + b"0f" * 16)], "CRAM-MD5", "535", "u v", "", "0f" * 16),
         ([b"AUTH CRAM-MD5\r\n", encoded(b"u")], "CRAM-MD5", "535", "", "", "dQ=="),
+        ([b"AUTH CRAM-MD5 eA==\r\n"], "CRAM-MD5", "535", "", "", "eA=="),
     ],
 )  # fmt: skip
 def test_credentials_are_logged_and_refused(
@@ -235,7 +236,7 @@ def test_credentials_are_logged_and_refused(
     assert [found.values[name] for name in ("user", "password", "response")] == [
         f'"{text}"' for text in (user, password, response)
     ]
-    assert found.values["challenge"].endswith('@vm>"') == (mechanism == "CRAM-MD5")
+    assert found.values["challenge"].endswith('@vm>"') == (segments[0] == b"AUTH CRAM-MD5\r\n")
 
 
 def test_no_two_challenges_are_the_same() -> None:

@@ -355,7 +355,7 @@ class Smtp:
             line.decode("utf-8")
         except UnicodeDecodeError:
             told = {"verb": verb if verb in SMTP_VERBS else "-", "reply": "500"}
-            self.rows.append(("smtp.command", {**told, **value("line", line, 512)}))
+            self.rows.append(("smtp.command", {**told, **value("line", line)}))
             return
         if verb in ("HELO", "EHLO") and said:
             self.transaction("command")
@@ -382,7 +382,7 @@ class Smtp:
         else:
             known = verb in SMTP_CODES
             told = {"verb": verb if known else "-", "reply": SMTP_CODES.get(verb, "500")}
-            self.rows.append(("smtp.command", {**told, **value("line", line, 512)}))
+            self.rows.append(("smtp.command", {**told, **value("line", line)}))
 
     def auth(self, mechanism: bytes, *initial: bytes) -> None:
         """Read AUTH and its answers."""
@@ -407,7 +407,7 @@ class Smtp:
     def envelope(self, reason: str) -> dict[str, str | int]:
         """Sender and recipients, which are then forgotten."""
         row: dict[str, str | int] = {"recipients": str(len(self.recipients)), "reason": reason}
-        row |= value("sender", self.sender or b"", 512) | value("recipient", (self.recipients or [b""])[0], 512)
+        row |= value("sender", self.sender or b"") | value("recipient", (self.recipients or [b""])[0])
         self.sender, self.recipients, self.chunks = None, [], None
         return row
 
@@ -434,7 +434,7 @@ class Smtp:
             **self.envelope(reason),
         }
         for key, name in (("subject", b"subject"), ("from", b"from"), ("to", b"to"), ("message_id", b"message-id")):
-            row |= value(key, headers.get(name, b""), 256 if key == "message_id" else 512)
+            row |= value(key, headers.get(name, b""))
         row |= value("user_agent", headers.get(b"user-agent", headers.get(b"x-mailer", b"")))
         self.rows.append(("smtp.data", row))
 

@@ -82,7 +82,8 @@ BAD_PROTOCOL = b"535 5.7.8 Error: authentication failed: bad protocol / cancel"
 ANOTHER_STEP = b"535 5.7.8 Error: authentication failed: another step is needed in authentication"
 GENERIC = b"454 4.7.0 Temporary authentication failure: generic failure"
 """What Cyrus SASL's reasons become: wrong, not as the mechanism has it, no base64, no user name."""
-_SIGNATURE = re.compile(rb"(.+) ([0-9a-fA-F]{32})", re.DOTALL)
+_SIGNATURE = re.compile(rb"(.+) ([^ ]*)", re.DOTALL)
+"""User and digest (RFC 2195, section 2)."""
 
 
 def serve(context: Context) -> Service:
@@ -123,6 +124,7 @@ class Session:
         self._message: Message | None = None
         self._chunked = False
         self._broken = False  # a chunk was refused, and with it the others of the message
+        self._broken_mail = False  # and that had a sender
         self._chunk = self._size_of_chunk = 0
         self._last = False
         self._refusal = b""
@@ -293,7 +295,8 @@ class Session:
         elif self._sender is not None:
             self._log("smtp.mail", trusted, values)
         self._sender, self._recipient, self._recipients, self._overshoot = None, b"", 0, 0
-        self._message, self._chunked, self._broken = None, False, False
+        self._message, self._chunked = None, False
+        self._broken = self._broken_mail = False
         self._partial.clear()
         self._read = self._read_line
 
@@ -314,9 +317,9 @@ class Session:
 
     def _mail(self, raw: bytes, line: bytes) -> None:
         said = _split(line)[2]
-        if self._broken:
+        if self._broken and not self._broken_mail:
             self._refuse(raw, b"MAIL", b"503 5.5.1 Error: MAIL after BDAT")
-        elif self._sender is not None:
+        elif self._sender is not None or self._broken_mail:
             self._refuse(raw, b"MAIL", b"503 5.5.1 Error: nested MAIL command")
         elif said[:5].upper() != b"FROM:" or (path := _PATH.fullmatch(said[5:])) is None:
             self._refuse(raw, b"MAIL", b"501 5.5.4 Syntax: MAIL FROM:<address>")
@@ -330,9 +333,9 @@ class Session:
 
     def _rcpt(self, raw: bytes, line: bytes) -> None:
         said = _split(line)[2]
-        if self._sender is None:
+        if self._sender is None and not self._broken_mail:
             self._refuse(raw, b"RCPT", b"503 5.5.1 Error: need MAIL command")
-        elif self._chunked:
+        elif self._chunked or self._broken:
             self._refuse(raw, b"RCPT", b"503 5.5.1 Error: RCPT after BDAT")
         elif said[:3].upper() != b"TO:" or (path := _PATH.fullmatch(said[3:])) is None:
             self._refuse(raw, b"RCPT", b"501 5.5.4 Syntax: RCPT TO:<address>")
@@ -429,8 +432,10 @@ class Session:
         if not refusal and size > SIZE_MAX:
             refusal = b"552 5.3.4 Chunk exceeds message size limit"
         if refusal:
+            mail = self._sender is not None or self._broken_mail
             self._transaction_over("end" if self._last and not self._refusal else "command")
             self._broken = not self._last
+            self._broken_mail = self._broken and mail
             self._error(refusal)
         elif self._last:
             self._transaction_over("end")
@@ -443,7 +448,7 @@ class Session:
 
     def _auth(self, raw: bytes, line: bytes) -> None:
         words = line.split()[1:]
-        if self._sender is not None:
+        if self._sender is not None or self._broken_mail:
             self._refuse(raw, b"AUTH", b"503 5.5.1 Error: MAIL transaction in progress")
         elif len(words) not in (1, 2):
             self._refuse(raw, b"AUTH", b"501 5.5.4 Syntax: AUTH mechanism")
@@ -454,10 +459,15 @@ class Session:
             self._user = b""
             self._attempts += 1
             ask, self._line = _MECHANISMS[words[0].upper()](self)
-            if len(words) == 2:
-                self._line(words[1])
-            else:
+            if len(words) == 1:
                 self._say(b"334 " + ask)
+            elif words[1] == b"*":  # as an answer it would give up; here it is no base64
+                self._auth_fails(ANOTHER_STEP, b"", b"", words[1])
+            elif self._mechanism == "CRAM-MD5":  # the server begins, so there was nothing to sign
+                self._challenge = b""
+                self._auth_fails(BAD_PROTOCOL if _decode(words[1]) is not None else ANOTHER_STEP, b"", b"", words[1])
+            else:
+                self._line(words[1])
 
     def _plain(self) -> tuple[bytes, Callable[[bytes], None]]:
         return b"", self._plain_response
@@ -478,7 +488,8 @@ class Session:
         if len(parts) < 3:
             self._auth_fails(BAD_PROTOCOL, b"", b"", line)
         else:  # RFC 4616: what the user acts as, the user, the password
-            self._auth_fails(FAILED if parts[1] else GENERIC, parts[1], b"\0".join(parts[2:]), b"")
+            text = BAD_PROTOCOL if len(parts) > 3 else FAILED if parts[1] else GENERIC
+            self._auth_fails(text, parts[1], b"\0".join(parts[2:]), b"")
 
     def _login_user(self, line: bytes) -> None:
         said = self._decoded(line)
@@ -506,11 +517,10 @@ class Session:
         if line == b"*":
             self._auth_fails(b"501 5.7.0 Authentication aborted", self._user, b"", b"")
             return None
-        try:
-            return a2b_base64(line, strict_mode=True) if line else b""
-        except Base64Error:
+        said = _decode(line)
+        if said is None:
             self._auth_fails(ANOTHER_STEP, self._user, b"", line)
-            return None
+        return said
 
     def _auth_fails(self, text: bytes, user: bytes, password: bytes, response: bytes) -> None:
         self._auth_over(text[:3], user, password, response)
@@ -609,6 +619,13 @@ def _base64(said: bytes) -> bytes:
     return b2a_base64(said, newline=False)
 
 
+def _decode(line: bytes) -> bytes | None:
+    try:
+        return a2b_base64(line, strict_mode=True) if line else b""
+    except Base64Error:
+        return None
+
+
 def _utf8(line: bytes) -> bool:
     try:
         line.decode("utf-8")
@@ -634,7 +651,7 @@ _MAIL_OPTIONS = {
     b"BODY": (re.compile(rb"7BIT|8BITMIME", re.IGNORECASE), b""),
     b"RET": (re.compile(rb"FULL|HDRS", re.IGNORECASE), b"501 5.5.4 Bad RET parameter syntax"),
     b"ENVID": (re.compile(rb"[!-~]+"), b"501 5.5.4 Bad ENVID parameter syntax"),
-    b"AUTH": (re.compile(rb".+"), b"501 5.5.4 Bad AUTH parameter syntax"),
+    b"AUTH": (re.compile(rb".*"), b"501 5.5.4 Bad AUTH parameter syntax"),
     b"SMTPUTF8": (None, b""),
 }
 _RCPT_OPTIONS = {
@@ -645,16 +662,21 @@ _RCPT_OPTIONS = {
     b"ORCPT": (re.compile(rb"[^;]+;.+"), b"501 5.5.4 Error: Bad ORCPT parameter syntax"),
 }
 """Parameters (RFC 1870, 6152, 3461, 4954 and 6531): what they may be, and what is said of another value."""
+_ONCE = frozenset([b"RET", b"ENVID"])
+"""Those that may stand there once."""
 
 
 def _wrong_option(text: bytes, known: dict[bytes, tuple[re.Pattern[bytes] | None, bytes]]) -> bytes:
     """What is said of the first parameter that is not understood; empty when all are."""
+    seen = set()
     for option in text.split():
         name, equals, value = option.partition(b"=")
         pattern, wrong = known.get(name.upper(), (None, b""))
         if name.upper() not in known or (pattern is None) == bool(equals):
             return b"555 5.5.4 Unsupported option: " + option
-        if pattern is not None and not pattern.fullmatch(value):
+        once = name.upper() in _ONCE and name.upper() in seen
+        seen.add(name.upper())
+        if once or (pattern is not None and not pattern.fullmatch(value)):
             return wrong or b"555 5.5.4 Unsupported option: " + option
         if name.upper() == b"SIZE" and int(value) > SIZE_MAX:
             return b"552 5.3.4 Message size exceeds fixed limit"
