@@ -629,6 +629,8 @@ NTP = [
 
 MAIL_HEAD = b"EHLO relay.example\r\n", b"MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n"
 
+SMTP_SCRIPTS = "smtp-commands,smtp-enum-users,smtp-ntlm-info,smtp-open-relay"
+
 
 def _swaks(refused: int, *arguments: str) -> Callable[[Context], Outcome]:
     """swaks, which must be refused where a message ends or a password is tried."""
@@ -745,10 +747,10 @@ SMTP = [
     ),
     Action(
         "smtp-nmap",
-        "nmap's script for SMTP",
-        lambda c: _nmap("-sT", "-p", str(c.ports["smtp"]), "--script", "smtp-commands")(c),
+        "nmap's scripts for SMTP",
+        lambda c: _nmap("-sT", "-p", str(c.ports["smtp"]), "--script", SMTP_SCRIPTS)(c),
         "first",
-        least=(("smtp.greet", {"verb": "EHLO"}),),
+        least=(("smtp.greet", {"verb": "EHLO"}), ("smtp.mail", {}), ("smtp.command", {"verb": "AUTH"})),
     ),
 ]
 

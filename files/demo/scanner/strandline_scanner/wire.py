@@ -323,10 +323,10 @@ def telnet(sent: bytes) -> list[tuple[str, dict[str, str | int]]]:
 # --- SMTP (RFC 5321; RFC 3030, RFC 4954) ---
 
 Rows = list[tuple[str, dict[str, str | int]]]
-SMTP_CODES = {"VRFY": "252", "HELP": "214", "ETRN": "459", "STARTTLS": "502"}
-"""What the listener answers to well-formed commands that send no mail."""
+SMTP_CODES = {"AUTH": "535", "VRFY": "252", "HELP": "214", "ETRN": "459", "STARTTLS": "502"}
+"""What the listener answers to well-formed commands that send no mail, and to AUTH by a mechanism that it lacks."""
 SMTP_SILENT = ("NOOP", "RSET", "QUIT")
-SMTP_VERBS = {*SMTP_CODES, *SMTP_SILENT, "HELO", "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "BDAT"}
+SMTP_VERBS = {*SMTP_CODES, *SMTP_SILENT, "HELO", "EHLO", "MAIL", "RCPT", "DATA", "BDAT"}
 SMTP_FOREIGN = re.compile(rb"[A-Z]{3,16} \S+ [A-Z]{3,5}/[0-9]|SSH-[0-9]|\x16\x03")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 try:  # CPython's own SHA-2; by way of hashlib it would bring OpenSSL's 1.8 MB with it.
-    from _sha2 import sha256
+    from _sha2 import sha256  # type: ignore[import-not-found]
 except ImportError:  # another Python
     from hashlib import sha256
 

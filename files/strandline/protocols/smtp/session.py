@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from ...sensor.listener.session import Context
 
+    Options = dict[bytes, tuple[re.Pattern[bytes] | None, bytes]]
+
 LINE_MAX = 2048
 """Bytes of a command that are read; what follows is skipped (line_length_limit)."""
 RESPONSE_MAX = 12288
@@ -646,7 +648,7 @@ def _is_address(path: bytes, empty: bool) -> bool:
     return bool(_ADDRESS.fullmatch(inner)) and not inner.endswith(b"@")
 
 
-_MAIL_OPTIONS = {
+_MAIL_OPTIONS: Options = {
     b"SIZE": (_NUMBER, b"501 5.5.4 Bad message size syntax"),
     b"BODY": (re.compile(rb"7BIT|8BITMIME", re.IGNORECASE), b""),
     b"RET": (re.compile(rb"FULL|HDRS", re.IGNORECASE), b"501 5.5.4 Bad RET parameter syntax"),
@@ -654,7 +656,7 @@ _MAIL_OPTIONS = {
     b"AUTH": (re.compile(rb".*"), b"501 5.5.4 Bad AUTH parameter syntax"),
     b"SMTPUTF8": (None, b""),
 }
-_RCPT_OPTIONS = {
+_RCPT_OPTIONS: Options = {
     b"NOTIFY": (
         re.compile(rb"NEVER|(?:SUCCESS|FAILURE|DELAY)(?:,(?:SUCCESS|FAILURE|DELAY))*", re.IGNORECASE),
         b"501 5.5.4 Error: Bad NOTIFY parameter syntax",
@@ -666,7 +668,7 @@ _ONCE = frozenset([b"RET", b"ENVID"])
 """Those that may stand there once."""
 
 
-def _wrong_option(text: bytes, known: dict[bytes, tuple[re.Pattern[bytes] | None, bytes]]) -> bytes:
+def _wrong_option(text: bytes, known: Options) -> bytes:
     """What is said of the first parameter that is not understood; empty when all are."""
     seen = set()
     for option in text.split():
