@@ -34,6 +34,10 @@ def test_the_catalogue_counts_what_its_texts_say() -> None:
         assert categories("ntp.request", proto="udp", verified=False, mode=mode) == {f"ntpmode{mode}"}
     assert categories("ntp.malformed", proto="udp", verified=False, mode="3") == set()
     assert categories("telnet.malformed", reason="closed") == set()
+    assert categories("smtp.greet", verb="HELO") == categories("smtp.greet", verb="EHLO") == {"smtpgreet"}
+    assert categories("smtp.data", command="BDAT", reason="closed") == {"smtpdata"}
+    for event in ("smtp.mail", "smtp.auth", "smtp.command", "smtp.malformed"):
+        assert categories(event) == set()
     assert categories("dns.query", rd="1", qclass="IN", qtype="ANY") == {"dnsrd", "dnsrdany"}
     assert categories("dns.query", rd="0", qclass="CH", qtype="TXT", qname='"VERSION.bind."') == {"dnsversion"}
     assert categories("dns.query", rd="1", qclass="CH", qtype="TXT", qname="version.BIND.") == {"dnsrd", "dnsversion"}

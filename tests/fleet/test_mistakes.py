@@ -179,7 +179,7 @@ MISTAKES = {
                                    "'fleet_admin_sorces' is no known variable", "'fleet_admin_sources'"),
     "a host's setting misspelt": beside("fleet_listners: [ssh]", "fleet_listners", "no known key", "'fleet_listeners'"),
     "how it is entered misspelt": beside("onboard_usr: root", "onboard_usr", "no known key", "'onboard_user'"),
-    "an unknown listener": beside("fleet_listeners: [ssh, gopher]", "fleet_listeners", "'gopher' is no", "sip, ssh"),
+    "an unknown listener": beside("fleet_listeners: [ssh, gopher]", "fleet_listeners", "'gopher' is no", "smtp, ssh"),
     "listeners, not a list": beside("fleet_listeners: ssh", "fleet_listeners", "'ssh' is no list", "[ssh, sip]"),
     "a role's variable misspelt": beside("base_ntp_server: [a]", "base_ntp_server", "no known key", "base_ntp_servers"),
     "a collector's variable misspelt": Mistake(

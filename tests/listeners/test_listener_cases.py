@@ -262,6 +262,39 @@ def test_who_leaves_while_a_failure_takes_its_time_is_forgotten(serve: Serve) ->
     assert sum(map(len, streams._wakes.values())) == 0
 
 
+def test_smtp_hears_a_client_that_says_all_at_once(serve: Serve) -> None:
+    service = serve("smtp", STRANDLINE_HOSTNAME="mail.example.org")
+    client = service.tcp_client()
+    client.sendall(
+        b"EHLO x\r\nMAIL FROM:<a@example.org>\r\n"
+        b"RCPT TO:<b@example.net>\r\nDATA\r\nSubject: x\r\n\r\nhi\r\n.\r\nQUIT\r\n"
+    )
+    answer = b""
+    while more := client.recv(4096):
+        answer += more
+    assert answer.startswith(b"220 mail.example.org ESMTP Postfix (Debian)\r\n250-mail.example.org\r\n")
+    assert answer.endswith(b"550 5.7.1 message content rejected\r\n221 2.0.0 Bye\r\n")
+    assert [each.name for each in service.sink.wait(2)] == ["smtp.greet", "smtp.data"]
+
+
+def test_an_error_of_smtp_takes_its_time_and_delays_nobody(serve: Serve) -> None:
+    service = serve("smtp", STRANDLINE_HOSTNAME="vm")
+    slow, quick = service.tcp_client(), service.tcp_client()
+    greeting = b"220 vm ESMTP Postfix (Debian)\r\n"
+    refused = b"500 5.5.2 Error: command not recognized\r\n"
+    slow.sendall(b"FOO\r\n" * 10)
+    assert read_until(slow, len(greeting) + 10 * len(refused)) == greeting + 10 * refused
+    slow.sendall(b"FOO\r\n")
+    assert silent(slow)
+    quick.sendall(b"NOOP\r\n")
+    assert read_until(quick, len(greeting) + 14) == greeting + b"250 2.0.0 Ok\r\n"
+    assert read_until(slow, len(refused)) == refused
+    slow.close()
+    pause()
+    quick.close()
+    service.sink.wait(12)  # eleven commands, and the one without anything that is logged
+
+
 def test_an_idle_client_is_timed_out_and_a_slow_one_too(serve: Serve) -> None:
     service = serve("sip", STRANDLINE_IDLE_SECONDS="1")
     idle, slow = service.tcp_client(), service.tcp_client()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import random
 import struct
 
 import pytest
 from strandline.event.line import Event
 from strandline.protocols.ntp.session import event_of
+from strandline.protocols.smtp.session import Session as SmtpSession
 from strandline.protocols.telnet.session import Session
 from strandline_scanner import wire
 
@@ -245,6 +247,47 @@ def test_telnet_is_read_as_the_listener_reads_it(sent: bytes) -> None:
     events = [*step.events] if step else []
     events += [] if step and step.close else listener.end("closed")
     assert sorted(wire.telnet(sent), key=str) == sorted(map(as_row, events), key=str)
+
+
+MAIL = b"EHLO x\r\nMAIL FROM:<a@b> SIZE=9\r\nRCPT TO:<c@d>\r\nRCPT TO:<e@f>\r\n"
+SMTP = [
+    b"",
+    b"QUIT\r\n",
+    b"EHLO a b\r\nNOOP\r\nHELO c\r\nQUIT\r\n",
+    b"HELO \xff\r\nVRFY root\r\nEXPN x\r\nHELP\r\nSTARTTLS\r\nETRN x\r\nfoo",
+    b"AUTH PLAIN AHUAcA==\r\nAUTH PLAIN\r\nAHUAcA==\r\nAUTH LOGIN\r\ndQ==\r\ncA==\r\nAUTH LOGIN dQ==\r\ncA==\r\n",
+    MAIL,
+    MAIL + b"RSET\r\nMAIL FROM:<>\r\nQUIT\r\n",
+    MAIL + b"DATA\r\n.\r\nQUIT\r\n",
+    MAIL + b"DATA\r\nSubject: x\r\nTO:  y\r\nX-Mailer: z\r\nSubject: w\r\n\r\nFrom: no\r\n..\r\n..x\r\n.\r\nQUIT\r\n",
+    MAIL + b"DATA\r\nSubject: x\n\na\n.\nb\r\n.\nc\n.\r\nd\r.\re\r.\r\nf\r\n.\r\r\n\r\n.\r\nNOOP\r\n",
+    MAIL + b"DATA\r\nSubject: " + b"x" * 700 + b"\r\n\r\nhalf",
+    MAIL + b"BDAT 9\r\nSubject: BDAT 7 LAST\r\nx\r\n\r\n.\nQUIT\r\n",
+    MAIL + b"BDAT 3\r\nx\r\nRSET\r\n",
+    MAIL + b"BDAT 9 LAST\r\nx",
+    b"GET / HTTP/1.0\r\nHost: x\r\n\r\n",
+    b"\x16\x03\x01\x00\xa5\x01",
+]
+
+
+@pytest.mark.parametrize("sent", SMTP)
+def test_smtp_is_read_as_the_listener_reads_it(sent: bytes) -> None:
+    listener = SmtpSession(b"vm")
+    received = listener.begin().send
+    step = listener.feed(sent) if sent else None
+    events = [*step.events] if step else []
+    received += step.send if step else b""
+    events += [] if step and step.close else listener.end("closed")
+    assert wire.smtp(sent, received) == [*map(as_row, events)]
+
+
+def test_the_challenge_of_smtp_is_the_servers() -> None:
+    listener = SmtpSession(b"vm")
+    received = listener.begin().send
+    received += listener.feed(b"AUTH CRAM-MD5\r\n").send
+    sent = base64.b64encode(b"u " + b"0f" * 16) + b"\r\n"
+    (event,) = listener.feed(sent).events
+    assert wire.smtp(b"AUTH CRAM-MD5\r\n" + sent, received) == [as_row(event)]
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,7 @@ class Deriver:
             self.ports["vnc"]: self._vnc,
             self.ports["telnet"]: self._telnet,
             self.ports["ntp"]: self._ntp,
+            self.ports["smtp"]: self._smtp,
         }
         left, rows = list(attempts), []
         words = list(said)
@@ -253,6 +254,9 @@ class Deriver:
             for datagram in flow.datagrams
             if datagram.sent
         ]
+
+    def _smtp(self, flow: Flow) -> list[Expected]:
+        return [self._row(flow, event, data) for event, data in wire.smtp(flow.sent.data(), flow.received.data())]
 
     def _telnet(self, flow: Flow) -> list[Expected]:
         return [self._row(flow, event, data) for event, data in wire.telnet(flow.sent.data())]

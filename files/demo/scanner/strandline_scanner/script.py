@@ -6,6 +6,7 @@ has failed. A `where` of "each" plays at every sensor address, "first" and "last
 
 from __future__ import annotations
 
+import smtplib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -624,7 +625,136 @@ NTP = [
     ),
 ]
 
-ACTIONS = [*SSH, *DNS, *SIP, *VNC, *TELNET, *NTP]
+# --- SMTP ---
+
+MAIL_HEAD = b"EHLO relay.example\r\n", b"MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n"
+
+SMTP_SCRIPTS = "smtp-commands,smtp-enum-users,smtp-ntlm-info,smtp-open-relay"
+
+
+def _swaks(refused: int, *arguments: str) -> Callable[[Context], Outcome]:
+    """swaks, which must be refused where a message ends or a password is tried."""
+
+    def play(context: Context) -> Outcome:
+        outcome = context.run(
+            "swaks", "--server", context.daddr, "--port", str(context.ports["smtp"]), "--ehlo", "relay.example",
+            "--from", "probe@example.org", "--to", "someone@example.net", "--timeout", "10", *arguments, seconds=30,
+        )  # fmt: skip
+        if outcome.exit != refused:
+            raise ClientError(f"swaks ended with {outcome.exit}, not {refused}: {outcome.output.strip()[-200:]}")
+        return outcome
+
+    return play
+
+
+def _smtplib(context: Context) -> Outcome:
+    """Python's own client: a password by each mechanism, then a message, which must be refused."""
+    outcome = Outcome("smtplib")
+    with smtplib.SMTP(context.daddr, context.ports["smtp"], "relay.example", 10, (context.saddr, 0)) as client:
+        try:
+            client.login("admin@example.org", "Passw0rd!")
+            raise ClientError("the sensor ACCEPTED a password")
+        except smtplib.SMTPAuthenticationError as error:
+            outcome.output = str(error)
+        try:
+            client.sendmail("a@example.org", ["b@example.net", "c@example.net"], "Subject: hi\n\n.dot\nbye\n")
+            raise ClientError("the sensor ACCEPTED a message")
+        except smtplib.SMTPDataError as error:
+            outcome.output += str(error)
+    return outcome
+
+
+SMTP = [
+    Action("swaks", "swaks sends a message", _swaks(26), least=(("smtp.data", {"command": "DATA"}),)),
+    Action(
+        "swaks-plain",
+        "swaks logs in by PLAIN",
+        _swaks(28, "--auth", "PLAIN", "--auth-user", "info", "--auth-password", "info123"),
+        "first",
+        least=(("smtp.auth", {"mechanism": "PLAIN", "user": "info", "password": "info123"}),),
+    ),
+    Action(
+        "swaks-cram-md5",
+        "swaks logs in by CRAM-MD5",
+        _swaks(28, "--auth", "CRAM-MD5", "--auth-user", "info", "--auth-password", "info123"),
+        "last",
+        least=(("smtp.auth", {"mechanism": "CRAM-MD5", "user": "info"}),),
+    ),
+    Action(
+        "smtplib",
+        "Python's smtplib logs in and sends a message",
+        _smtplib,
+        least=(
+            ("smtp.auth", {"mechanism": "PLAIN", "user": "admin@example.org"}),
+            ("smtp.auth", {"mechanism": "LOGIN", "user": "admin@example.org"}),
+            ("smtp.data", {"recipients": "2"}),
+        ),
+    ),
+    Action(
+        "smtp-dots",
+        "a message in which other servers may see another end, a header of another's, and commands inside it",
+        lambda c: clients.send_segments(
+            c,
+            "smtp",
+            [
+                *MAIL_HEAD,
+                b'Subject: x" saddr=192.0.2.66 y="\r\n\r\na\n.\nMAIL FROM:<x@example.org>\r\n',
+                b"..\r\n.\r",
+                b"\n",
+            ],
+        ),
+        "last",
+        least=(("smtp.data", {"lone_dots": "1"}),),
+    ),
+    Action(
+        "smtp-bdat",
+        "a message in chunks",
+        lambda c: clients.send_segments(
+            c, "smtp", [MAIL_HEAD[0], MAIL_HEAD[1][:-6], b"BDAT 9\r\nSubject: ", b"BDAT 7 LAST\r\nx\r\n\r\n.\n"]
+        ),
+        "first",
+        least=(("smtp.data", {"command": "BDAT", "subject": "x"}),),
+    ),
+    Action(
+        "smtp-commands",
+        "who may relay, and what else can be asked",
+        lambda c: clients.send_segments(
+            c,
+            "smtp",
+            [
+                b"HELO w\xffx\r\n",
+                b"HELO x y\r\n",
+                b"VRFY root\r\nEXPN root\r\n",
+                b"ETRN example.org\r\nSTARTTLS\r\n",
+                b"MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\nRSET\r\n",
+            ],
+        ),
+        least=(("smtp.mail", {"reason": "command"}), ("smtp.command", {"verb": "VRFY", "reply": "252"})),
+    ),
+    Action(
+        "smtp-http",
+        "what is no SMTP",
+        lambda c: clients.send_segments(c, "smtp", [b"GET / HTTP/1.0\r\n\r\n"]),
+        "last",
+        least=(("smtp.malformed", {"reason": "foreign"}),),
+    ),
+    Action(
+        "smtp-silent",
+        "a connection without a word",
+        lambda c: clients.send_segments(c, "smtp", []),
+        "last",
+        least=(("smtp.malformed", {"reason": "closed", "data": ""}),),
+    ),
+    Action(
+        "smtp-nmap",
+        "nmap's scripts for SMTP",
+        lambda c: _nmap("-sT", "-p", str(c.ports["smtp"]), "--script", SMTP_SCRIPTS)(c),
+        "first",
+        least=(("smtp.greet", {"verb": "EHLO"}), ("smtp.mail", {}), ("smtp.command", {"verb": "AUTH"})),
+    ),
+]
+
+ACTIONS = [*SSH, *DNS, *SIP, *VNC, *TELNET, *NTP, *SMTP]
 
 
 def clients_of(

@@ -6,6 +6,8 @@ Pure functions from bytes to what a row of the database should hold.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 import struct
 from dataclasses import dataclass, field
@@ -316,6 +318,143 @@ def telnet(sent: bytes) -> list[tuple[str, dict[str, str | int]]]:
     elif user is not None or rest:
         events.append(("telnet.malformed", {"reason": "closed", **value("data", b"\r\n".join([*lines[left:], rest]))}))
     return events
+
+
+# --- SMTP (RFC 5321; RFC 3030, RFC 4954) ---
+
+Rows = list[tuple[str, dict[str, str | int]]]
+SMTP_CODES = {"AUTH": "535", "VRFY": "252", "HELP": "214", "ETRN": "459", "STARTTLS": "502"}
+"""What the listener answers to well-formed commands that send no mail, and to AUTH by a mechanism that it lacks."""
+SMTP_SILENT = ("NOOP", "RSET", "QUIT")
+SMTP_VERBS = {*SMTP_CODES, *SMTP_SILENT, "HELO", "EHLO", "MAIL", "RCPT", "DATA", "BDAT"}
+SMTP_FOREIGN = re.compile(rb"[A-Z]{3,16} \S+ [A-Z]{3,5}/[0-9]|SSH-[0-9]|\x16\x03")
+
+
+@dataclass
+class Smtp:
+    """A connection's bytes, read command by command."""
+
+    sent: bytes
+    challenges: list[bytes]
+    rows: Rows = field(default_factory=list)
+    sender: bytes | None = None
+    recipients: list[bytes] = field(default_factory=list)
+    chunks: bytes | None = None
+    attempts: int = 0
+
+    def line(self) -> bytes:
+        """Take the next line."""
+        line, _, self.sent = self.sent.partition(b"\n")
+        return line.rstrip(b"\r")
+
+    def command(self, line: bytes) -> None:
+        """Read a line, and what belongs to it."""
+        verb, _, said = line.decode("latin-1").strip().partition(" ")
+        verb, raw = verb.upper(), line.strip().partition(b" ")[2].strip()
+        try:
+            line.decode("utf-8")
+        except UnicodeDecodeError:
+            told = {"verb": verb if verb in SMTP_VERBS else "-", "reply": "500"}
+            self.rows.append(("smtp.command", {**told, **value("line", line)}))
+            return
+        if verb in ("HELO", "EHLO") and said:
+            self.transaction("command")
+            self.rows.append(("smtp.greet", {"verb": verb, **value("name", raw)}))
+        elif verb == "AUTH" and said.split()[:1] and said.split()[0].upper() in ("PLAIN", "LOGIN", "CRAM-MD5"):
+            self.auth(*raw.split())
+        elif verb == "MAIL":
+            self.sender = raw[5:].strip()
+        elif verb == "RCPT":
+            self.recipients.append(raw[3:].strip())
+        elif verb == "DATA":
+            body, end, rest = (b"\r\n" + self.sent).partition(b"\r\n.\r\n")
+            body = body[2:] + b"\r\n" if end and body else b"" if end else self.sent
+            self.sent = rest
+            self.message("DATA", re.sub(rb"(?m)^\.", b"", body), body, "end" if end else "closed")
+        elif verb == "BDAT":
+            size, last = int(said.split()[0]), len(said.split()) > 1
+            chunk, self.sent = self.sent[:size], self.sent[size:]
+            self.chunks = (self.chunks or b"") + chunk
+            if last or len(chunk) < size:
+                self.message("BDAT", self.chunks, self.chunks, "end" if last and len(chunk) == size else "closed")
+        elif verb in SMTP_SILENT:
+            self.transaction("command")
+        else:
+            known = verb in SMTP_CODES
+            told = {"verb": verb if known else "-", "reply": SMTP_CODES.get(verb, "500")}
+            self.rows.append(("smtp.command", {**told, **value("line", line)}))
+
+    def auth(self, mechanism: bytes, *initial: bytes) -> None:
+        """Read AUTH and its answers."""
+        self.attempts += 1
+        steps = 2 if mechanism.upper() == b"LOGIN" else 1
+        answers = [base64.b64decode(each) for each in [*initial, *(self.line() for _ in range(steps - len(initial)))]]
+        user = password = challenge = response = b""
+        if mechanism.upper() == b"CRAM-MD5":
+            challenge = self.challenges.pop(0)
+            user, _, response = answers[0].rpartition(b" ")
+        elif steps == 2:
+            user, password = answers
+        else:
+            _, user, password = answers[0].split(b"\0", 2)
+        told = {"mechanism": mechanism.decode().upper(), "attempt": str(self.attempts), "reply": "535"}
+        values = {"user": user, "password": password, "challenge": challenge, "response": response}
+        row: dict[str, str | int] = {**told}
+        for name, said in values.items():
+            row |= value(name, said)
+        self.rows.append(("smtp.auth", row))
+
+    def envelope(self, reason: str) -> dict[str, str | int]:
+        """Sender and recipients, which are then forgotten."""
+        row: dict[str, str | int] = {"recipients": str(len(self.recipients)), "reason": reason}
+        row |= value("sender", self.sender or b"") | value("recipient", (self.recipients or [b""])[0])
+        self.sender, self.recipients, self.chunks = None, [], None
+        return row
+
+    def transaction(self, reason: str) -> None:
+        """End what was begun."""
+        if self.chunks is not None:
+            self.message("BDAT", self.chunks, self.chunks, reason)
+        elif self.sender is not None:
+            self.rows.append(("smtp.mail", self.envelope(reason)))
+
+    def message(self, command: str, body: bytes, raw: bytes, reason: str) -> None:
+        """The row of a message; `raw` is as sent, `body` without the dots that were added."""
+        head = re.split(rb"\r?\n\r?\n", body, maxsplit=1)[0]
+        named = [(name.lower(), text) for name, text in re.findall(rb"(?m)^([!-9;-~]+)[ \t]*:[ \t]*(.*)", head)]
+        headers = {name: text.strip() for name, text in reversed(named)}
+        crlf = raw.count(b"\r\n")
+        ambiguous = re.findall(rb"(?:(?<=[\r\n])|\A)\.(?=[\r\n]|\Z)", raw)
+        row: dict[str, str | int] = {
+            "command": command,
+            "size": str(len(body)),
+            "sha256": hashlib.sha256(body).hexdigest(),
+            "bare": str(raw.count(b"\n") + raw.count(b"\r") - 2 * crlf),
+            "lone_dots": str(len(ambiguous)),
+            **self.envelope(reason),
+        }
+        for key, name in (("subject", b"subject"), ("from", b"from"), ("to", b"to"), ("message_id", b"message-id")):
+            row |= value(key, headers.get(name, b""))
+        row |= value("user_agent", headers.get(b"user-agent", headers.get(b"x-mailer", b"")))
+        self.rows.append(("smtp.data", row))
+
+
+def smtp(sent: bytes, received: bytes) -> Rows:
+    """Events and their data of a connection that the client closed, for what the script's clients send."""
+    if SMTP_FOREIGN.match(sent):
+        return [("smtp.malformed", {"reason": "foreign", **value("data", sent[:512])})]
+    asked = re.findall(rb"(?m)^334 (\S+)\r", received)
+    session = Smtp(sent, [text for text in map(base64.b64decode, asked) if text.startswith(b"<")])
+    while b"\n" in session.sent:
+        line = session.line()
+        session.command(line)
+        if line.upper().startswith(b"QUIT"):
+            session.sent = b""
+    session.transaction("closed")
+    if session.sent or not session.rows:
+        left = session.sent if session.rows else sent
+        session.rows.append(("smtp.malformed", {"reason": "closed", **value("data", left[:512])}))
+    return session.rows
 
 
 # --- NTP (RFC 5905, section 7.3; RFC 9327; ntpdc's private mode) ---
