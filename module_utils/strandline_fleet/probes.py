@@ -64,15 +64,17 @@ def probes(
 ) -> list[Probe]:
     """Return a probe for each port of each listener (as in events.yml) on each address of each sensor.
 
-    Raises ValueError for a listener that there is no probe for.
+    There is none for what has no ports: only root can send a raw packet, and the canary needs no root. Raises
+    ValueError for another listener that there is no probe for.
     """
     found = []
     for sensor, addresses in sensors.items():
         for address in addresses:
             for listener, entry in listeners.items():
-                if entry["ports"] and client(listener) is None:
+                ports = [port for port in entry["ports"] if port["proto"] != "ipv6"]
+                if ports and client(listener) is None:
                     raise ValueError(f"there is no probe for the listener {listener}: its folder has no client.py")
-                for port in entry["ports"]:
+                for port in ports:
                     found.append(Probe(sensor, listener, address, port["port"], port["proto"], make(listener)))
     return found
 

@@ -16,7 +16,7 @@ from strandline_fleet.probes import Probe
 
 ROOT = Path(__file__).resolve().parents[2]
 CATALOGUE = catalogue_files.load()
-LISTENERS = {name: entry for name, entry in CATALOGUE["listeners"].items() if entry["ports"]}
+LISTENERS = {name: entry for name, entry in CATALOGUE["listeners"].items() if any(p["port"] for p in entry["ports"])}
 EVENTS = CATALOGUE["events"]
 
 
@@ -41,6 +41,11 @@ def test_every_port_of_every_listener_on_every_address_gets_one() -> None:
     assert len(made) == 3 * ports
     assert len({(p.address, p.port, p.proto) for p in made}) == len(made)
     assert {p.listener for p in made} == set(LISTENERS)
+
+
+def test_what_has_no_ports_gets_none() -> None:
+    """The canary needs no root, who alone may send a raw packet."""
+    assert probes.probes({"ams1": ["192.0.2.7"]}, {"proto41": CATALOGUE["listeners"]["proto41"]}) == []
 
 
 def test_a_listener_without_a_probe_is_named() -> None:

@@ -101,8 +101,8 @@ def _check(event: Event) -> None:
     for value in event.values:
         if f"{value.name}_length" in names:
             raise CatalogueError(f"{event.name}: {value.name}_length is where the length of a cut {value.name} goes")
-    if "udp" in event.protos and next(iter(event.trusted), None) != "verified":
-        raise CatalogueError(f"{event.name}: can come over UDP, so its first trusted field must be `verified`")
+    if event.protos != ("tcp",) and next(iter(event.trusted), None) != "verified":
+        raise CatalogueError(f"{event.name}: its source may be forged, so its first trusted field must be `verified`")
 
 
 # --- the files ---
@@ -185,13 +185,16 @@ def _listener(file: Path, name: str, document: Mapping[str, Any]) -> dict[str, A
 
 
 def _is_port(port: object) -> bool:
-    return (
-        isinstance(port, dict)
-        and set(port) == {"port", "proto"}
-        and type(port["port"]) is int
-        and 0 < port["port"] < 65536
-        and port["proto"] in ("tcp", "udp")
-    )
+    if not isinstance(port, dict) or set(port) != {"port", "proto"} or type(port["port"]) is not int:
+        return False
+    if port["proto"] == "ipv6":
+        return port["port"] == 0
+    return 0 < port["port"] < 65536 and port["proto"] in ("tcp", "udp")
+
+
+def port_name(port: Mapping[str, Any]) -> str:
+    """A listener's port as it is shown: 53/udp, or the protocol that has no ports."""
+    return "IP protocol 41" if port["proto"] == "ipv6" else f"{port['port']}/{port['proto']}"
 
 
 def _check_ports(listeners: Mapping[str, Mapping[str, Any]]) -> None:
@@ -201,9 +204,7 @@ def _check_ports(listeners: Mapping[str, Mapping[str, Any]]) -> None:
         for port in entry["ports"]:
             key = port["port"], port["proto"]
             if (other := owners.setdefault(key, name)) != name:
-                raise CatalogueError(
-                    f"protocols/{name}/events.yml: port {key[0]}/{key[1]} belongs to {other}; take another"
-                )
+                raise CatalogueError(f"protocols/{name}/events.yml: {port_name(port)} belongs to {other}; take another")
 
 
 def listeners(catalogue: Mapping[str, Any], names: Iterable[str] | None = None) -> list[dict[str, Any]]:

@@ -74,7 +74,8 @@ def wanted_ports(machine: Machine, inventory: Inventory, catalogue: dict[str, An
     """What may listen for others on a host, by what it is for."""
     ports = {("tcp", ADMIN_PORT)}
     if machine in inventory.members("sensors"):
-        ports |= {(p["proto"], p["port"]) for listener in catalogue["listeners"].values() for p in listener["ports"]}
+        every = [port for listener in catalogue["listeners"].values() for port in listener["ports"]]
+        ports |= {(port["proto"], port["port"]) for port in every if port["port"]}
     if machine in inventory.members("collectors"):
         ports |= {("tcp", 6514), ("tcp", 5432)}
     if machine in inventory.members("publishers"):

@@ -120,6 +120,9 @@ class Deriver:
         for flow in flows:
             if flow.proto == "tcp" and not flow.established:
                 continue
+            if flow.proto == "ipv6":
+                rows += self._each(flow, wire.proto41)
+                continue
             if flow.proto == "tcp" and flow.dport == self.ports["ssh"]:
                 ident = flow.sent.data()
                 named = [requests for start, requests in by_ident.items() if ident.startswith(start)]
@@ -248,10 +251,12 @@ class Deriver:
         return rows
 
     def _ntp(self, flow: Flow) -> list[Expected]:
+        return self._each(flow, wire.ntp)
+
+    def _each(self, flow: Flow, read: Callable[[bytes], tuple[str, Data]]) -> list[Expected]:
+        """A row for each datagram."""
         return [
-            self._row(flow, *wire.ntp(datagram.payload), time=datagram.time)
-            for datagram in flow.datagrams
-            if datagram.sent
+            self._row(flow, *read(datagram.payload), time=datagram.time) for datagram in flow.datagrams if datagram.sent
         ]
 
     def _telnet(self, flow: Flow) -> list[Expected]:

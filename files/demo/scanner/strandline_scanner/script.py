@@ -6,6 +6,8 @@ has failed. A `where` of "each" plays at every sensor address, "first" and "last
 
 from __future__ import annotations
 
+import socket
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -624,7 +626,40 @@ NTP = [
     ),
 ]
 
-ACTIONS = [*SSH, *DNS, *SIP, *VNC, *TELNET, *NTP]
+# --- IPv6 in IPv4 ---
+
+ECHO_REQUEST = b"\x80\x00\x00\x00\x00\x01\x00\x01"
+
+
+def _ipv6(kind: int, payload: bytes, saddr: str = "2001:db8:41::7", daddr: str = "2002:c000:207::1") -> bytes:
+    """An IPv6 packet, by default from a documentation address to a 6to4 one (RFC 8200, section 3; RFC 3056)."""
+    addresses = socket.inet_pton(socket.AF_INET6, saddr) + socket.inet_pton(socket.AF_INET6, daddr)
+    return struct.pack("!IHBB", 6 << 28, len(payload), kind, 64) + addresses + payload
+
+
+PROTO41 = [
+    Action(
+        "proto41",
+        "an echo request in IPv4, one behind options, and what is no IPv6",
+        lambda c: clients.send_packets(
+            c,
+            [
+                _ipv6(58, ECHO_REQUEST),
+                _ipv6(60, bytes([58]) + bytes(7) + ECHO_REQUEST),
+                _ipv6(58, ECHO_REQUEST)[:39],
+                b"\x45" + bytes(59),
+            ],
+        ),
+        least=(
+            ("proto41.packet", {"protocol": "58", "size": "48"}),
+            ("proto41.packet", {"protocol": "58", "size": "56"}),
+            ("proto41.malformed", {"reason": "short"}),
+            ("proto41.malformed", {"reason": "version"}),
+        ),
+    ),
+]
+
+ACTIONS = [*SSH, *DNS, *SIP, *VNC, *TELNET, *NTP, *PROTO41]
 
 
 def clients_of(

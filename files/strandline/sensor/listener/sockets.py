@@ -77,6 +77,40 @@ class Datagram:
         self.data, self.flow, self.peer, self.reply_from, self.unicast = data, flow, peer, reply_from, unicast
 
 
+class PacketPort:
+    """A raw IPv4 socket for all packets of a protocol without ports (raw(7)). It never replies.
+
+    The kernel has checked each packet's IPv4 header, and put its fragments together.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.socket = sock
+        self.kernel_drops = 0
+        """As a DatagramPort's."""
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
+        self._buffer = bytearray(65536)
+        self._view = memoryview(self._buffer)
+
+    def receive(self) -> Datagram | None:
+        """What the next packet carries behind its IPv4 header (RFC 791, section 3.1); None when nothing waits."""
+        try:
+            size, ancillary, _, _ = self.socket.recvmsg_into([self._buffer], socket.CMSG_SPACE(_COUNTER.size))
+        except OSError:
+            return None
+        for level, kind, data in ancillary:
+            if level == socket.SOL_SOCKET and kind == _SO_RXQ_OVFL and len(data) >= _COUNTER.size:
+                (self.kernel_drops,) = _COUNTER.unpack_from(data)
+        saddr, daddr = (socket.inet_ntop(socket.AF_INET, self._view[at : at + 4]) for at in (12, 16))
+        begin = 4 * (self._buffer[0] & 0x0F)
+        flow = Flow(saddr, 0, daddr, 0, "ipv6")
+        return Datagram(bytes(self._view[begin:size]), flow, (saddr, 0), [], False)
+
+    def reply(self, to: Datagram, data: bytes) -> bool:  # noqa: ARG002 - as a DatagramPort has it
+        """Never."""
+        return False
+
+
 class DatagramPort:
     """A bound UDP socket, IPv4, IPv6 or both."""
 
