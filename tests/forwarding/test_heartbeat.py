@@ -253,10 +253,12 @@ def server() -> Iterator[Any]:
         ("sip", "udp", b"SIP/2.0 200 OK\r\n\r\n", True),
         ("sip", "tcp", b"SIP/2.0 401 Unauthorized\r\n\r\n", True),
         ("sip", "tcp", b"", False),
+        ("any", "tcp", b"", True),
+        ("any", "tcp", b"hello", False),
     ],
 )
 def test_an_answer_is_known(server: Any, kind: str, proto: str, says: bytes, alive: bool) -> None:
-    port = server(proto, kind in ("dns", "sip"), says)
+    port = server(proto, kind in ("any", "dns", "sip"), says)
     assert asking.answers(kind, "127.0.0.1", port, proto) == alive
 
 

@@ -22,6 +22,8 @@ SENSOR = "sensor"
 NAME = re.compile(r"[a-z][a-z0-9]{0,15}")
 UNIT = re.compile(r"[A-Za-z0-9@_.:-]{1,120}\.service")
 FLOW = ("saddr", "sport", "daddr", "dport", "proto")
+MARK = 0x5354
+"""The firewall's mark of packets from and to the listener that has every other port: a number of our own."""
 RESERVED = {"event", *FLOW, "sensor", "run", "n", "ts", "rts", "program", "reject", "msg"}
 """Names that the parsed spool uses itself (FLOW and event are in every line)."""
 
@@ -168,17 +170,23 @@ def _listener(file: Path, name: str, document: Mapping[str, Any]) -> dict[str, A
     """A listener's entry with its defaults filled in. Raises CatalogueError."""
     entry = {
         "title": name.upper(), "program": f"strandline-{name}", "unit": f"strandline-{name}.service", "settings": {},
-        "optional": False, **document["listener"],
+        "optional": False, "every_other_port": False, **document["listener"],
     }  # fmt: skip
-    if unknown := sorted(set(entry) - {"title", "program", "unit", "settings", "optional", "ports"}):
-        raise CatalogueError(
-            f"{file}: listener: {unknown[0]} is unknown; it has title, ports, unit, program, settings, optional"
-        )
-    if not isinstance(entry["optional"], bool):
-        raise CatalogueError(f"{file}: listener: optional: write true, or leave it out")
+    known = ("title", "ports", "unit", "program", "settings", "optional", "every_other_port")
+    if unknown := sorted(set(entry) - set(known)):
+        raise CatalogueError(f"{file}: listener: {unknown[0]} is unknown; it has {', '.join(known)}")
+    for key in ("optional", "every_other_port"):
+        if not isinstance(entry[key], bool):
+            raise CatalogueError(f"{file}: listener: {key}: write true, or leave it out")
     ports = entry.get("ports")
     if not isinstance(ports, list) or not all(_is_port(port) for port in ports) or not (ports or name == SENSOR):
         raise CatalogueError(f"{file}: listener: ports: write a list like [{{port: 79, proto: tcp}}]")
+    if entry["every_other_port"]:
+        protos = sorted(port["proto"] for port in ports)
+        if protos != ["tcp", "udp"] or ports[0]["port"] != ports[1]["port"] or not entry["optional"]:
+            raise CatalogueError(
+                f"{file}: listener: every_other_port: write `optional: true`, and one port that is both tcp and udp"
+            )
     if not UNIT.fullmatch(str(entry["unit"])):
         raise CatalogueError(f"{file}: listener: unit: write the service's name, like strandline-{name}.service")
     return entry
@@ -227,9 +235,13 @@ def listeners(catalogue: Mapping[str, Any], names: Iterable[str] | None = None) 
 
 
 def python_listeners(catalogue: Mapping[str, Any], names: Iterable[str] | None = None) -> list[dict[str, Any]]:
-    """Name, title, ports and settings of the listeners that Python serves, chosen as `listeners` does."""
+    """Name, title, ports and settings of the listeners that Python serves, chosen as `listeners` does.
+
+    The one that has every other port too has `mark`, by which the firewall knows its sockets; for the others it is 0.
+    """
     return [
-        {key: entry[key] for key in ("title", "ports", "settings")} | {"name": each["name"]}
+        {key: entry[key] for key in ("title", "ports", "settings")}
+        | {"name": each["name"], "mark": MARK if entry.get("every_other_port") else 0}
         for each in listeners(catalogue, names)
         if (entry := catalogue["listeners"][each["name"]])["python"]
     ]

@@ -114,6 +114,7 @@ class Deriver:
             self.ports["vnc"]: self._vnc,
             self.ports["telnet"]: self._telnet,
             self.ports["ntp"]: self._ntp,
+            self.ports["any"]: self._any,
         }
         left, rows = list(attempts), []
         words = list(said)
@@ -252,6 +253,13 @@ class Deriver:
 
     def _ntp(self, flow: Flow) -> list[Expected]:
         return self._each(flow, wire.ntp)
+
+    def _any(self, flow: Flow) -> list[Expected]:
+        if flow.proto == "udp":
+            return self._each(flow, wire.contact)
+        sent = flow.sent.data()
+        event, data = wire.contact(sent)
+        return [self._row(flow, event, data if sent else data | {"reason": "closed"})]
 
     def _each(self, flow: Flow, read: Callable[[bytes], tuple[str, Data]]) -> list[Expected]:
         """A row for each datagram."""

@@ -659,7 +659,33 @@ PROTO41 = [
     ),
 ]
 
-ACTIONS = [*SSH, *DNS, *SIP, *VNC, *TELNET, *NTP, *PROTO41]
+# --- every other port ---
+
+TLS_HELLO = b"\x16\x03\x01\x00\x05hello"
+
+ANY = [
+    Action(
+        "any-tcp",
+        "a TLS handshake that is none, at a port that nothing uses",
+        lambda c: clients.send_segments(c, "any", [TLS_HELLO]),
+        least=(("any.contact", {"reason": "data", "size": "10"}),),
+    ),
+    Action(
+        "any-tcp-silent",
+        "a connection without a byte",
+        lambda c: clients.send_segments(c, "any", [], stay=0),
+        "first",
+        least=(("any.contact", {"reason": "closed", "size": "0"}),),
+    ),
+    Action(
+        "any-udp",
+        "two datagrams, which nobody answers",
+        lambda c: clients.send_datagrams(c, "any", [b"M-SEARCH * HTTP/1.1\r\n\r\n", b""]),
+        least=(("any.contact", {"size": "23"}), ("any.contact", {"size": "0"})),
+    ),
+]
+
+ACTIONS = [*SSH, *DNS, *SIP, *VNC, *TELNET, *NTP, *PROTO41, *ANY]
 
 
 def clients_of(

@@ -371,3 +371,11 @@ def _upper_layer(kind: int, rest: bytes, left: int = 8) -> str:
         return str(rest[0])
     size = 8 if kind == 44 else rest[1] * 4 + 8 if kind == 51 else rest[1] * 8 + 8
     return _upper_layer(rest[0], rest[size:], left - 1) if size <= len(rest) else "-"
+
+
+# --- every other port ---
+
+
+def contact(raw: bytes) -> tuple[str, dict[str, str | int]]:
+    """The event of what came first, and its data."""
+    return "any.contact", {"reason": "data", "size": str(len(raw)), **value("data", raw)}

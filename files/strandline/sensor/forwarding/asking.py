@@ -16,11 +16,6 @@ ENOUGH = 8
 """Bytes of a stream by which every protocol's answer is known."""
 
 
-def silent(protocol: str, proto: str) -> bool:
-    """Whether the listener never answers over this protocol."""
-    return proto in getattr(client(protocol), "SILENT", ())
-
-
 def answers(protocol: str, address: str, port: int, proto: str, timeout: float = TIMEOUT) -> bool:
     """Whether the listener answers. Where its protocol has no client it needs only take a connection."""
     known = client(protocol)

@@ -27,6 +27,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ...event.line import token
+from ...protocols import client
 from ...shared import journal, stats
 from ...shared.settings import ConfigurationError, Section, read_json
 from ...shared.totals import Totals
@@ -134,7 +135,7 @@ def ask(listener: Listener, tries: int = TRIES, pause: float = PAUSE) -> Found:
         for port, proto in listener.ports:
             address = sockets.reachable(there, proto, port)
             # Where it never answers, that its socket is there is all that can be known.
-            silent = proto == "ipv6" or asking.silent(listener.name, proto)
+            silent = client.silent(listener.name, proto)
             ok = address is not None and (silent or asking.answers(listener.name, address, port, proto))
             (answered if ok else mute).append(f"{port}/{proto}")
         if active.get("ActiveState") == "active" and not mute:
