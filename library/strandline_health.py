@@ -88,6 +88,8 @@ ports:
 """
 
 LISTEN, UNCONNECTED = "0A", "07"  # states of TCP and UDP sockets, proc_pid_net(5)
+IPV6_IN_IPV4 = 41  # the protocol's number
+SIT, UP = 776, 1  # ARPHRD_SIT of <linux/if_arp.h>, IFF_UP of <linux/if.h>
 PARTS = ("clock", "certificate", "disks", "memory", "updates", "ports", "publisher")
 PUBLISHER = Path("/etc/strandline/publisher.yml")
 SECONDS, WEB_BYTES = 20, 256 << 20  # that the site may take for an answer, and that one may have
@@ -267,17 +269,34 @@ def reachable(proc: Path) -> list[Part]:
     """Everything that waits for others, with the program and the unit behind it."""
     programs = owners(proc)
     found = []
-    for name in ("tcp", "tcp6", "udp", "udp6"):
+    for name in ("tcp", "tcp6", "udp", "udp6", "raw"):
         table = proc / "net" / name
         for socket, inode in sockets(table.read_text(), name.removesuffix("6")) if table.exists() else ():
             program, unit = programs.get(inode, ("", ""))
-            found.append({**socket, "program": program, "unit": unit})
+            if name != "raw":
+                found.append({**socket, "program": program, "unit": unit})
+            elif socket["port"] == IPV6_IN_IPV4:  # a protocol's number stands there in place of a port
+                found.append({**socket, "proto": "ipv6", "port": 0, "program": program, "unit": unit})
     return found
 
 
-def ports(proc: Path) -> Part:
+def tunnels(devices: Path) -> list[Part]:
+    """The kernel's own tunnels for IPv6 in IPv4 that are up: they take such packets before any program."""
+    found = []
+    for device in sorted(devices.glob("*")):
+        try:
+            kind, flags = (int((device / name).read_text(), 0) for name in ("type", "flags"))
+        except (OSError, ValueError):  # it ended meanwhile
+            continue
+        if kind == SIT and flags & UP:
+            program = f"the kernel's tunnel {device.name}"
+            found.append({"proto": "ipv6", "port": 0, "address": "0.0.0.0", "program": program, "unit": ""})  # noqa: S104 - told
+    return found
+
+
+def ports(proc: Path, devices: Path = Path("/sys/class/net")) -> Part:
     """Everything that waits for others, with program, unit and Debian package."""
-    found = reachable(proc)
+    found = reachable(proc) + tunnels(devices)
     waiting = [each for each in found if each["program"] == INIT]
     if waiting:
         services = activated(run("systemctl", "show", "--property=Id,Listen,Triggers", "*.socket"))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from strandline_fleet.listening import strange_programs
+from strandline_fleet.listening import shown, strange_programs
 
 HOST_CHECKS = ("clock", "certificate", "disk", "memory", "updates", "ports", "owners")
 SHOWN = 160  # characters of a host's text
@@ -174,12 +174,12 @@ def ports(part: Mapping[str, Any], limits: Mapping[str, Any], _now: float) -> Fi
     found: dict[tuple[int, str], str] = {}
     for each in part["sockets"]:
         port = int(number(each["port"], 0, 65535))
-        if each["proto"] not in ("tcp", "udp"):
+        if each["proto"] not in ("tcp", "udp", "ipv6"):
             raise Strange(f"{escaped(each['proto'], 20)} is no protocol")
         found[port, each["proto"]] = escaped(str(each["program"]).rsplit("/", 1)[-1], 40)
-    missing = [f"{port}/{proto}" for port, proto in sorted(wanted - found.keys())]
+    missing = [shown(port, proto) for port, proto in sorted(wanted - found.keys())]
     extra = [
-        f"{port}/{proto}" + (f" ({found[port, proto]})" if found[port, proto] else "")
+        shown(port, proto) + (f" ({found[port, proto]})" if found[port, proto] else "")
         for port, proto in sorted(found.keys() - wanted - tolerated)
     ]
     strange = [escaped(each) for each in strange_programs(part, limits["listening"])]

@@ -29,6 +29,11 @@ def remedy(socket: Socket) -> str:
     return " or ".join(ways) or "find out what starts it, and end it"
 
 
+def shown(port: int, proto: str) -> str:
+    """A port as it is told; IP protocol 41, IPv6 in IPv4, has none."""
+    return "IP protocol 41" if proto == "ipv6" else f"{port}/{proto}"
+
+
 def strange_programs(
     measured: Mapping[str, Any], wanted: Iterable[Mapping[str, Any]], tolerated: Iterable[str] = ()
 ) -> list[str]:
@@ -47,7 +52,7 @@ def strange_programs(
         if key in units and unit != units[key] and unit not in allowed:
             says = f"{{}} belongs to {described(socket)}, and {units[key]} is to have it: {remedy(socket)} on the host"
             ports = found.setdefault(says, [])
-            if (port := f"{key[0]}/{key[1]}") not in ports:
+            if (port := shown(*key)) not in ports:
                 ports.append(port)
     return [says.format(" and ".join(ports)) for says, ports in found.items()]
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from strandline.protocols.client import Client, client, mark
+from strandline.protocols.client import Client, client, mark, silent
 
 MARK = re.compile(r"[a-z0-9]{6,32}")
 NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?")
@@ -64,15 +64,17 @@ def probes(
 ) -> list[Probe]:
     """Return a probe for each port of each listener (as in events.yml) on each address of each sensor.
 
+    There is none where a listener never answers: an event that did not come would not tell a filter from a fault.
     Raises ValueError for a listener that there is no probe for.
     """
     found = []
     for sensor, addresses in sensors.items():
         for address in addresses:
             for listener, entry in listeners.items():
-                if entry["ports"] and client(listener) is None:
+                ports = [port for port in entry["ports"] if not silent(listener, port["proto"])]
+                if ports and client(listener) is None:
                     raise ValueError(f"there is no probe for the listener {listener}: its folder has no client.py")
-                for port in entry["ports"]:
+                for port in ports:
                     found.append(Probe(sensor, listener, address, port["port"], port["proto"], make(listener)))
     return found
 

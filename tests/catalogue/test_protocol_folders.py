@@ -39,7 +39,7 @@ def test_a_folder_is_all_that_a_protocol_needs(package: Path) -> None:
     loaded = catalogue.load(whois(package))
     assert loaded["listeners"]["whois"] == {
         "title": "WHOIS", "program": "strandline-whois", "unit": "strandline-whois.service", "settings": {},
-        "ports": [{"port": 43, "proto": "tcp"}], "python": False, "optional": False,
+        "ports": [{"port": 43, "proto": "tcp"}], "python": False, "optional": False, "every_other_port": False,
     }  # fmt: skip
     assert catalogue.python_listeners(loaded) == []
     (package / "protocols" / "whois" / "session.py").write_text("")
@@ -55,10 +55,17 @@ def test_a_folder_is_all_that_a_protocol_needs(package: Path) -> None:
         ("[", "whois/events.yml"),
         ("listener: {}\n" + EVENTS, "listener: ports: write a list like"),
         ("listener: {ports: [{port: 0, proto: tcp}]}\n" + EVENTS, "listener: ports: write a list like"),
+        ("listener: {ports: [{port: 43, proto: ipv6}]}\n" + EVENTS, "listener: ports: write a list like"),
+        ("listener: {ports: [{port: 0, proto: ipv6}]}\n" + EVENTS, "IP protocol 41 belongs to proto41; take another"),
         ("listener: {ports: [{port: 43, proto: sctp}]}\n" + EVENTS, "listener: ports: write a list like"),
-        ("listener: {ports: [{port: 5900, proto: tcp}]}\n" + EVENTS, "port 5900/tcp belongs to vnc; take another"),
+        ("listener: {ports: [{port: 5900, proto: tcp}]}\n" + EVENTS, "5900/tcp belongs to vnc; take another"),
         ("listener: {ports: [{port: 43, proto: tcp}], port: 3}\n" + EVENTS, "listener: port is unknown"),
         ("listener: {ports: [{port: 43, proto: tcp}], optional: 1}\n" + EVENTS, "optional: write true"),
+        (
+            "listener: {ports: [{port: 43, proto: tcp}], optional: true, every_other_port: true}\n" + EVENTS,
+            "every_other_port: write `optional: true`, and one port that is both tcp and udp",
+        ),
+        ("listener: {ports: [{port: 43, proto: tcp}], every_other_port: 7}\n" + EVENTS, "every_other_port: write true"),
         ("listener: {ports: [{port: 43, proto: tcp}], unit: a b}\n" + EVENTS, "unit: write the service's name"),
         ("listener: {ports: [{port: 43, proto: udp}]}\n" + EVENTS, "its first trusted field must be `verified`"),
         (LISTENER + "events: {query: {summary: s}}", "begin the event's name with whois."),

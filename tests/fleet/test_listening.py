@@ -35,6 +35,15 @@ def test_another_program_is_named_once_with_its_ports_and_the_remedy() -> None:
     ]
 
 
+def test_a_tunnel_that_takes_the_listeners_packets_is_a_stranger() -> None:
+    wanted = [{"port": 0, "proto": "ipv6", "unit": "strandline-proto41.service"}]
+    measured = {"sockets": [socket(0, "ipv6", "", "the kernel's tunnel he-ipv6", "")]}
+    assert listening.strange_programs(measured, wanted) == [
+        "IP protocol 41 belongs to the kernel's tunnel he-ipv6, and strandline-proto41.service is to have it:"
+        " find out what starts it, and end it on the host"
+    ]
+
+
 def test_one_stranger_beside_the_right_program_is_found() -> None:
     """dnsmasq on all addresses, named on each of them: who answers is the kernel's choice."""
     assert len(strange(socket(53, "udp", "named.service"), socket(53, "udp", "dnsmasq.service"))) == 1

@@ -16,7 +16,7 @@ from strandline_fleet.probes import Probe
 
 ROOT = Path(__file__).resolve().parents[2]
 CATALOGUE = catalogue_files.load()
-LISTENERS = {name: entry for name, entry in CATALOGUE["listeners"].items() if entry["ports"]}
+LISTENERS = {name: entry for name, entry in CATALOGUE["listeners"].items() if client.client(name)}
 EVENTS = CATALOGUE["events"]
 
 
@@ -37,10 +37,21 @@ def row(sent: Probe, **changes: Any) -> dict[str, Any]:
 
 def test_every_port_of_every_listener_on_every_address_gets_one() -> None:
     made = probes.probes({"ams1": ["192.0.2.7", "192.0.2.8"], "sin1": ["192.0.2.9"]}, LISTENERS)
-    ports = sum(len(listener["ports"]) for listener in LISTENERS.values())
+    answering = [(name, port["proto"]) for name, listener in LISTENERS.items() for port in listener["ports"]]
+    ports = sum(not client.silent(name, proto) for name, proto in answering)
     assert len(made) == 3 * ports
     assert len({(p.address, p.port, p.proto) for p in made}) == len(made)
     assert {p.listener for p in made} == set(LISTENERS)
+
+
+def test_what_never_answers_gets_none() -> None:
+    """Whether a filter or a fault kept its event back, nobody could tell; and only root may send a raw packet."""
+    silent = {name: CATALOGUE["listeners"][name] for name in ("any", "proto41")}
+    assert [(p.listener, p.proto) for p in probes.probes({"ams1": ["192.0.2.7"]}, silent)] == [("any", "tcp")]
+
+
+def test_an_end_without_a_word_is_an_answer_of_one_listener_alone() -> None:
+    assert [name for name in LISTENERS if client.client(name).understood(b"", "tcp")] == ["any"]  # type: ignore[union-attr]
 
 
 def test_a_listener_without_a_probe_is_named() -> None:

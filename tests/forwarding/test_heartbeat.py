@@ -84,6 +84,8 @@ tcp LISTEN 0      128  0.0.0.0:22    0.0.0.0:* uid:995 ino:7334599 sk:1293 cgrou
 tcp LISTEN 0      1024         *:5060        *:* ino:7345173 sk:1297 v6only:0 <-> skmem:(r0,rb32768,t0,tb16384,f0,w0,o0,bl0,d0)
 tcp LISTEN 0      1024 192.0.2.7:5900 0.0.0.0:* ino:77 sk:1
 tcp LISTEN 0      1024 garbage
+raw UNCONN 0      0      0.0.0.0:41   0.0.0.0:* ino:88 sk:2 skmem:(r0,rb212992,t0,tb212992,f0,w0,o0,bl0,d3)
+raw UNCONN 0      0      *:58         *:* ino:89 sk:2
 """  # noqa: E501
 
 
@@ -95,6 +97,7 @@ def test_sockets_and_their_drops() -> None:
         ("tcp", "0.0.0.0", 22, "7334599", 4),
         ("tcp", "*", 5060, "7345173", 0),
         ("tcp", "192.0.2.7", 5900, "77", 0),
+        ("ipv6", "0.0.0.0", 0, "88", 3),
     ]
     assert [sockets.reachable(found, *where) for where in (("udp", 53), ("tcp", 22), ("tcp", 5060), ("tcp", 5900))] == [
         *["127.0.0.1"] * 3,
@@ -250,10 +253,12 @@ def server() -> Iterator[Any]:
         ("sip", "udp", b"SIP/2.0 200 OK\r\n\r\n", True),
         ("sip", "tcp", b"SIP/2.0 401 Unauthorized\r\n\r\n", True),
         ("sip", "tcp", b"", False),
+        ("any", "tcp", b"", True),
+        ("any", "tcp", b"hello", False),
     ],
 )
 def test_an_answer_is_known(server: Any, kind: str, proto: str, says: bytes, alive: bool) -> None:
-    port = server(proto, kind in ("dns", "sip"), says)
+    port = server(proto, kind in ("any", "dns", "sip"), says)
     assert asking.answers(kind, "127.0.0.1", port, proto) == alive
 
 

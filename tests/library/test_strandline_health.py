@@ -111,6 +111,29 @@ def test_only_what_others_can_reach_listens(tmp_path: Path) -> None:
     ]
 
 
+RAW = """\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
+  58: 00000000:003A 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 104 2 0000000000000000 0
+ 209: 00000000:0029 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 105 2 0000000000000000 0
+"""
+
+
+def test_a_raw_socket_for_ipv6_in_ipv4_is_found(tmp_path: Path) -> None:
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "raw").write_text(RAW)
+    assert health.reachable(tmp_path) == [{"proto": "ipv6", "port": 0, "address": "0.0.0.0", "program": "", "unit": ""}]
+
+
+def test_a_tunnel_for_ipv6_in_ipv4_that_is_up_is_found(tmp_path: Path) -> None:
+    """It would take the packets from the listener; sit0, which the module always brings, is down."""
+    for name, kind, flags in (("eth0", 1, "0x1003"), ("sit0", 776, "0x80"), ("he-ipv6", 776, "0x91")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "type").write_text(f"{kind}\n")
+        (tmp_path / name / "flags").write_text(f"{flags}\n")
+    (found,) = health.tunnels(tmp_path)
+    assert (found["proto"], found["port"], found["program"]) == ("ipv6", 0, "the kernel's tunnel he-ipv6")
+
+
 def test_a_socket_that_systemd_keeps_belongs_to_what_it_starts() -> None:
     said = """\
 Id=strandline-sip.socket

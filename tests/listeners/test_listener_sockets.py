@@ -187,7 +187,7 @@ def test_without_sockets_it_says_what_to_do() -> None:
         timeout=20,
     )
     assert done.returncode == 2
-    assert done.stderr == "<3>no sockets handed over: start strandline-sip.socket\n"
+    assert done.stderr == "<3>no sockets handed over: start strandline-sip.service\n"
 
 
 def test_what_is_heavy_stays_out() -> None:

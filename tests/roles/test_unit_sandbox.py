@@ -34,6 +34,7 @@ VARIABLES: dict[str, Any] = {
     "publisher_database": {"address": "192.0.2.2"},
     "publisher_mirrors": [{"address": "192.0.2.9"}],
     "__listener_python_listener": {"name": "vnc", "title": "VNC"},
+    "__listener_python_raw": False,
     "__listener_python_unit": "strandline-vnc",
     "__listener_python_wanted": {"memory_max": "64M", "connections": 8},
     **{

@@ -9,6 +9,7 @@ import struct
 import pytest
 from strandline.event.line import Event
 from strandline.protocols.ntp.session import event_of
+from strandline.protocols.proto41 import session as proto41
 from strandline.protocols.smtp.session import Session as SmtpSession
 from strandline.protocols.telnet.session import Session
 from strandline_scanner import wire
@@ -298,3 +299,19 @@ def test_the_challenge_of_smtp_is_the_servers() -> None:
 )  # fmt: skip
 def test_ntp_is_read_as_the_listener_reads_it(raw: bytes) -> None:
     assert wire.ntp(raw) == as_row(event_of(raw))
+
+
+def ipv6(kind: int, payload: bytes) -> bytes:
+    return bytes([0x60, 0, 0, 0, 0, len(payload), kind, 64]) + bytes(range(32)) + payload
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", ipv6(58, b"")[:39], b"\x45" + bytes(60), ipv6(17, b"x" * 200),
+     ipv6(0, b"\x3c" + bytes(7) + b"\x11" + bytes(7)), ipv6(44, b"\x3a\x00\x00\x01" + bytes(12)),
+     ipv6(44, b"\x3c\x00\x00\x08" + bytes(12)), ipv6(51, b"\x06\x04" + bytes(22)), ipv6(0, bytes(5)),
+     ipv6(60, b"\x3a\xff" + bytes(100)), ipv6(60, (b"\x3c" + bytes(7)) * 30),
+     ipv6(60, (b"\x3c" + bytes(7)) * 6 + b"\x3a" + bytes(7)), ipv6(60, (b"\x3c" + bytes(7)) * 7 + b"\x3a" + bytes(7))],
+)  # fmt: skip
+def test_ipv6_in_ipv4_is_read_as_the_listener_reads_it(raw: bytes) -> None:
+    assert wire.proto41(raw) == as_row(proto41.event_of(raw))

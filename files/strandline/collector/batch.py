@@ -65,7 +65,7 @@ _V4 = _INET[4]
 # A line of the usual form; what it says of the source is looked at more closely below.
 _usual = re.compile(
     rb"([^\t]+)\t([1-9][0-9]{0,17})\t([0-9]{10})\.([0-9]{6})\t([0-9]{10}\.[0-9]{6})\t"
-    rb"event=([^ ]+) saddr=([0-9.]{7,15}) sport=([0-9]{1,5}) (daddr=[^ ]+ dport=[0-9]{1,5} proto=[a-z]+) ([^\t]+)\t"
+    rb"event=([^ ]+) saddr=([0-9.]{7,15}) sport=([0-9]{1,5}) (daddr=[^ ]+ dport=[0-9]{1,5} proto=[a-z0-9]+) ([^\t]+)\t"
 ).fullmatch
 # The fields of the first line of a flow, to make an expression for those of the others. The groups: a name with its =,
 # and the opening quote of a value.

@@ -175,8 +175,8 @@ def _record(
     sport, dport = _number(sport_text, 65535), _number(dport_text, 65535)
     if not EVENT.fullmatch(event):
         raise Reject("event: not a name")
-    if proto not in ("tcp", "udp"):
-        raise Reject("proto: neither tcp nor udp")
+    if proto not in ("tcp", "udp", "ipv6"):
+        raise Reject("proto: neither tcp, udp nor ipv6")
     try:
         saddr, daddr = address(saddr_text), address(daddr_text)
     except (OSError, ValueError):

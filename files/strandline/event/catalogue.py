@@ -22,6 +22,8 @@ SENSOR = "sensor"
 NAME = re.compile(r"[a-z][a-z0-9]{0,15}")
 UNIT = re.compile(r"[A-Za-z0-9@_.:-]{1,120}\.service")
 FLOW = ("saddr", "sport", "daddr", "dport", "proto")
+MARK = 0x5354
+"""The firewall's mark of packets from and to the listener that has every other port: a number of our own."""
 RESERVED = {"event", *FLOW, "sensor", "run", "n", "ts", "rts", "program", "reject", "msg"}
 """Names that the parsed spool uses itself (FLOW and event are in every line)."""
 
@@ -101,8 +103,8 @@ def _check(event: Event) -> None:
     for value in event.values:
         if f"{value.name}_length" in names:
             raise CatalogueError(f"{event.name}: {value.name}_length is where the length of a cut {value.name} goes")
-    if "udp" in event.protos and next(iter(event.trusted), None) != "verified":
-        raise CatalogueError(f"{event.name}: can come over UDP, so its first trusted field must be `verified`")
+    if event.protos != ("tcp",) and next(iter(event.trusted), None) != "verified":
+        raise CatalogueError(f"{event.name}: its source may be forged, so its first trusted field must be `verified`")
 
 
 # --- the files ---
@@ -168,30 +170,39 @@ def _listener(file: Path, name: str, document: Mapping[str, Any]) -> dict[str, A
     """A listener's entry with its defaults filled in. Raises CatalogueError."""
     entry = {
         "title": name.upper(), "program": f"strandline-{name}", "unit": f"strandline-{name}.service", "settings": {},
-        "optional": False, **document["listener"],
+        "optional": False, "every_other_port": False, **document["listener"],
     }  # fmt: skip
-    if unknown := sorted(set(entry) - {"title", "program", "unit", "settings", "optional", "ports"}):
-        raise CatalogueError(
-            f"{file}: listener: {unknown[0]} is unknown; it has title, ports, unit, program, settings, optional"
-        )
-    if not isinstance(entry["optional"], bool):
-        raise CatalogueError(f"{file}: listener: optional: write true, or leave it out")
+    known = ("title", "ports", "unit", "program", "settings", "optional", "every_other_port")
+    if unknown := sorted(set(entry) - set(known)):
+        raise CatalogueError(f"{file}: listener: {unknown[0]} is unknown; it has {', '.join(known)}")
+    for key in ("optional", "every_other_port"):
+        if not isinstance(entry[key], bool):
+            raise CatalogueError(f"{file}: listener: {key}: write true, or leave it out")
     ports = entry.get("ports")
     if not isinstance(ports, list) or not all(_is_port(port) for port in ports) or not (ports or name == SENSOR):
         raise CatalogueError(f"{file}: listener: ports: write a list like [{{port: 79, proto: tcp}}]")
+    if entry["every_other_port"]:
+        protos = sorted(port["proto"] for port in ports)
+        if protos != ["tcp", "udp"] or ports[0]["port"] != ports[1]["port"] or not entry["optional"]:
+            raise CatalogueError(
+                f"{file}: listener: every_other_port: write `optional: true`, and one port that is both tcp and udp"
+            )
     if not UNIT.fullmatch(str(entry["unit"])):
         raise CatalogueError(f"{file}: listener: unit: write the service's name, like strandline-{name}.service")
     return entry
 
 
 def _is_port(port: object) -> bool:
-    return (
-        isinstance(port, dict)
-        and set(port) == {"port", "proto"}
-        and type(port["port"]) is int
-        and 0 < port["port"] < 65536
-        and port["proto"] in ("tcp", "udp")
-    )
+    if not isinstance(port, dict) or set(port) != {"port", "proto"} or type(port["port"]) is not int:
+        return False
+    if port["proto"] == "ipv6":
+        return port["port"] == 0
+    return 0 < port["port"] < 65536 and port["proto"] in ("tcp", "udp")
+
+
+def port_name(port: Mapping[str, Any]) -> str:
+    """A listener's port as it is shown: 53/udp, or the protocol that has no ports."""
+    return "IP protocol 41" if port["proto"] == "ipv6" else f"{port['port']}/{port['proto']}"
 
 
 def _check_ports(listeners: Mapping[str, Mapping[str, Any]]) -> None:
@@ -201,9 +212,7 @@ def _check_ports(listeners: Mapping[str, Mapping[str, Any]]) -> None:
         for port in entry["ports"]:
             key = port["port"], port["proto"]
             if (other := owners.setdefault(key, name)) != name:
-                raise CatalogueError(
-                    f"protocols/{name}/events.yml: port {key[0]}/{key[1]} belongs to {other}; take another"
-                )
+                raise CatalogueError(f"protocols/{name}/events.yml: {port_name(port)} belongs to {other}; take another")
 
 
 def listeners(catalogue: Mapping[str, Any], names: Iterable[str] | None = None) -> list[dict[str, Any]]:
@@ -226,9 +235,13 @@ def listeners(catalogue: Mapping[str, Any], names: Iterable[str] | None = None) 
 
 
 def python_listeners(catalogue: Mapping[str, Any], names: Iterable[str] | None = None) -> list[dict[str, Any]]:
-    """Name, title, ports and settings of the listeners that Python serves, chosen as `listeners` does."""
+    """Name, title, ports and settings of the listeners that Python serves, chosen as `listeners` does.
+
+    The one that has every other port too has `mark`, by which the firewall knows its sockets; for the others it is 0.
+    """
     return [
-        {key: entry[key] for key in ("title", "ports", "settings")} | {"name": each["name"]}
+        {key: entry[key] for key in ("title", "ports", "settings")}
+        | {"name": each["name"], "mark": MARK if entry.get("every_other_port") else 0}
         for each in listeners(catalogue, names)
         if (entry := catalogue["listeners"][each["name"]])["python"]
     ]

@@ -31,7 +31,8 @@ _ESCAPED = [chr(byte) if 0x20 <= byte <= 0x7E and byte not in b'"\\' else f"\\x{
 
 
 class Flow:
-    """Who spoke to whom: addresses as text without a scope, IPv4-mapped ones as IPv4; proto is tcp or udp."""
+    """Who spoke to whom: addresses as text without a scope, IPv4-mapped ones as IPv4; proto is tcp, udp,
+    or ipv6 for IP protocol 41, which has no ports: there both are 0."""
 
     __slots__ = ("daddr", "dport", "proto", "saddr", "sport")
 

@@ -17,7 +17,7 @@ _NAMESPACE = uuid.UUID("5b2f5c0e-3f2c-5d5e-9a52-6f1f5c1d7a10")
 # PCRE, for patterndb's own types are too lenient: NUMBER takes 0x1f, QSTRING knows no escapes, ESTRING takes anything.
 # Possessive, so that no value of a stranger's can make a match try twice.
 NUMBER = "[0-9]{1,5}+"
-PROTO = "(?:tcp|udp)"
+PROTO = "(?:tcp|udp|ipv6)"
 BOOLEAN = "(?:yes|no)"
 TOKEN = "[A-Za-z0-9_.:+/=-]++"  # noqa: S105 - a word of the grammar
 # Plain bytes are taken many at once: the matcher then makes a step for each run of them, not for each byte.
@@ -100,7 +100,6 @@ _VALUES = {
 
 def examples(event: Event) -> Iterator[tuple[str, dict[str, str]]]:
     """Messages that the event's rule must match, each with the fields that must be found in it."""
-    tcp = event.protos == ("tcp",)
     kinds: list[tuple[str, Callable[[Value], str]]] = [
         ("192.0.2.7", lambda value: f'"{_VALUES.get(value.name, value.name.upper())}"'),
         ("2001:db8::7", lambda _: '""'),
@@ -112,10 +111,10 @@ def examples(event: Event) -> Iterator[tuple[str, dict[str, str]]]:
         fields = {
             "event": event.name,
             "saddr": saddr,
-            "sport": str((51044, 1, 65535, 5060, 0)[index]),
+            "sport": str((51044, 1, 65535, 5060, 0)[index] if event.port else 0),
             "daddr": "2001:db8::9" if ":" in saddr else "203.0.113.9",
             "dport": str(event.port),
-            "proto": "tcp" if tcp or index == 1 else "udp",
+            "proto": event.protos[0 if index == 1 else -1],
         }
         for name in event.trusted:
             tokens = (_TOKENS.get(name, "-"), "-", "a+b/c=_.:-Z09", "0", "yes")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .catalogue import read
+from .catalogue import port_name, read
 from .patterndb import examples
 
 _DOCS_HEAD = """\
@@ -18,8 +18,9 @@ A listener writes one line for each event. The collector's patterndb rules, this
 
     event=ssh.client saddr=192.0.2.7 sport=51044 daddr=203.0.113.9 dport=22 proto=tcp valid=yes ident="SSH-2.0-Go"
 
-- First what every event has, in this order: `event`, `saddr`, `sport`, `daddr`, `dport`, `proto` (`tcp` or `udp`). An
-  IPv4-mapped IPv6 address is written as IPv4.
+- First what every event has, in this order: `event`, `saddr`, `sport`, `daddr`, `dport`, `proto`: `tcp`, `udp`, or
+  `ipv6` for IP protocol 41, IPv6 in IPv4, which has no ports: both are 0. An IPv4-mapped IPv6 address is written as
+  IPv4.
 - Then what the sensor itself measured, as bare words of `A-Z a-z 0-9 _ . : + / = -`; a single `-` when it is not known.
 - Last what the other side chose, in double quotes. Printable ASCII stands as it is, except `"` and `\\`; these and
   every other byte are written `\\xNN`. Nothing that a stranger sends can end its quotes.
@@ -42,7 +43,7 @@ def event_tables(catalogue: Mapping[str, Any]) -> str:
     parts = [_DOCS_HEAD]
     events = read(catalogue)
     for listener, entry in catalogue["listeners"].items():
-        ports = ", ".join(f"{port['port']}/{port['proto']}" for port in entry["ports"]) or "the sensor's own state"
+        ports = ", ".join(map(port_name, entry["ports"])) or "the sensor's own state"
         parts.append(f"\n## {listener}: {ports}, program `{entry['program']}`\n")
         for event in (event for event in events if event.listener == listener):
             parts.append(f"\n### {event.name}\n\n{event.summary}.\n")

@@ -9,6 +9,7 @@ SPEAKS_FIRST  whether the server says something before the client does
 value(mark)   what the field is for this mark, as the database has it
 say(mark, host, proto)   the bytes to send; `host` is the listener's address, in brackets for IPv6
 understood(said, proto)  whether what the listener said first is an answer of this protocol
+SILENT        optional: the protocols, such as udp, over which the listener never answers
 mark()        optional: a new mark where 20 hexadecimal digits don't fit
 
 No sockets there, and the standard library only.
@@ -23,7 +24,7 @@ from typing import Protocol, cast
 
 
 class Client(Protocol):
-    """What a client.py has; `mark` may be missing."""
+    """What a client.py has; `mark` and `SILENT` may be missing."""
 
     EVENT: str
     FIELD: str
@@ -47,3 +48,8 @@ def mark(name: str) -> str:
     """A new mark for a protocol: 80 bits, where its client makes no other."""
     own = getattr(client(name), "mark", None)
     return str(own()) if own else secrets.token_hex(10)
+
+
+def silent(name: str, proto: str) -> bool:
+    """Whether the protocol's listener never answers over `proto`."""
+    return proto == "ipv6" or proto in getattr(client(name), "SILENT", ())

@@ -92,7 +92,7 @@ def generated() -> dict[str, Any]:
     listeners = [name for name, entry in catalogue.items() if entry["ports"]]
     playbooks = yaml.safe_load((ROOT / "playbooks" / "group_vars" / "all.yml").read_text(encoding="utf-8"))
     own = {*OWN_PORTS, playbooks["fleet_events_port"]}
-    ports = sorted({each["port"] for entry in catalogue.values() for each in entry["ports"]} | own)
+    ports = sorted({each["port"] for entry in catalogue.values() for each in entry["ports"] if each["port"]} | own)
     unknown = {"x-message": "{value!r} is unknown"}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -19,7 +19,7 @@ SO_TIMESTAMPNS = 35
 SO_RCVBUFFORCE = 33
 SOL_PACKET = 263
 PACKET_STATISTICS = 6
-TCP, UDP = 6, 17
+TCP, UDP, IPV6 = 6, 17, 41
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 
 
@@ -51,7 +51,8 @@ class Stream:
 
 @dataclass
 class Datagram:
-    """One UDP datagram; `time` in ns since the epoch, `sent` when it left the scanner."""
+    """One UDP datagram, or what one packet of IPv6 in IPv4 carries; `time` in ns since the epoch, `sent` when it left
+    the scanner."""
 
     time: int
     sent: bool
@@ -60,7 +61,8 @@ class Datagram:
 
 @dataclass
 class Flow:
-    """A TCP connection or the datagrams between two UDP endpoints. Times in ns since the epoch, UTC."""
+    """A TCP connection, the datagrams between two UDP endpoints, or the packets of IPv6 in IPv4 between two addresses,
+    where both ports are 0. Times in ns since the epoch, UTC."""
 
     proto: str
     saddr: str
@@ -142,19 +144,27 @@ class Capture:
         header, total = (packet[0] & 15) * 4, struct.unpack_from("!H", packet, 2)[0]
         fragment = struct.unpack_from("!H", packet, 6)[0]
         protocol, body = packet[9], packet[header:total]
-        if fragment & 0x1FFF or len(body) < 8:
+        if fragment & 0x1FFF:
             return  # a later fragment; the first one marks the flow
+        if protocol == IPV6:
+            self._datagram(("ipv6", near, 0, far, 0), body, time, outgoing, bool(fragment & 0x2000))
+            return
+        if len(body) < 8:
+            return
         ports = struct.unpack_from("!HH", body)
         sport, dport = ports if outgoing else ports[::-1]
         if protocol == UDP:
-            flow = self._flow(("udp", near, sport, far, dport), time, outgoing)
-            if flow:
-                flow.fragmented |= bool(fragment & 0x2000)
-                flow.datagrams.append(Datagram(time, outgoing, body[8:]))
-                flow.bytes += len(body) - 8 if outgoing else 0
-                flow.last = time
+            self._datagram(("udp", near, sport, far, dport), body[8:], time, outgoing, bool(fragment & 0x2000))
         elif protocol == TCP and len(body) >= 20:
             self._segment(("tcp", near, sport, far, dport), body, time, outgoing)
+
+    def _datagram(self, key: Key, payload: bytes, time: int, outgoing: bool, fragmented: bool) -> None:
+        flow = self._flow(key, time, outgoing)
+        if flow:
+            flow.fragmented |= fragmented
+            flow.datagrams.append(Datagram(time, outgoing, payload))
+            flow.bytes += len(payload) if outgoing else 0
+            flow.last = time
 
     def _flow(self, key: Key, time: int, begins: bool) -> Flow | None:
         flows = self._flows[key[3]].setdefault(key, [])

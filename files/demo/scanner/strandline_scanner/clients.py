@@ -246,6 +246,15 @@ def _drain(sock: socket.socket, seconds: float = 3) -> bytes:
 # --- raw datagrams and streams ---
 
 
+def send_packets(context: Context, packets: Sequence[bytes]) -> Outcome:
+    """IPv6 in IPv4 by a raw socket: packets of IP protocol 41 that hold these bytes."""
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, 41) as raw:
+        raw.bind((context.saddr, 0))
+        for packet in packets:
+            raw.sendto(packet, (context.daddr, 0))
+    return Outcome("raw socket")
+
+
 def send_datagrams(context: Context, service: str, payloads: Sequence[bytes], wait: float = 0.3) -> Outcome:
     """Send each from the same port, waiting a moment for an answer between them."""
     answers = []

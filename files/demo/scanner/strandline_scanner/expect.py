@@ -115,11 +115,15 @@ class Deriver:
             self.ports["telnet"]: self._telnet,
             self.ports["ntp"]: self._ntp,
             self.ports["smtp"]: self._smtp,
+            self.ports["any"]: self._any,
         }
         left, rows = list(attempts), []
         words = list(said)
         for flow in flows:
             if flow.proto == "tcp" and not flow.established:
+                continue
+            if flow.proto == "ipv6":
+                rows += self._each(flow, wire.proto41)
                 continue
             if flow.proto == "tcp" and flow.dport == self.ports["ssh"]:
                 ident = flow.sent.data()
@@ -249,10 +253,19 @@ class Deriver:
         return rows
 
     def _ntp(self, flow: Flow) -> list[Expected]:
+        return self._each(flow, wire.ntp)
+
+    def _any(self, flow: Flow) -> list[Expected]:
+        if flow.proto == "udp":
+            return self._each(flow, wire.contact)
+        sent = flow.sent.data()
+        event, data = wire.contact(sent)
+        return [self._row(flow, event, data if sent else data | {"reason": "closed"})]
+
+    def _each(self, flow: Flow, read: Callable[[bytes], tuple[str, Data]]) -> list[Expected]:
+        """A row for each datagram."""
         return [
-            self._row(flow, *wire.ntp(datagram.payload), time=datagram.time)
-            for datagram in flow.datagrams
-            if datagram.sent
+            self._row(flow, *read(datagram.payload), time=datagram.time) for datagram in flow.datagrams if datagram.sent
         ]
 
     def _smtp(self, flow: Flow) -> list[Expected]:

@@ -23,7 +23,7 @@ from .script import ACTIONS, Action
 
 SETTLE = 0.3
 """Seconds after a client's end in which its last packets (FIN, an answer on the way) still belong to it."""
-PORTS = {"ssh": 22, "telnet": 23, "smtp": 25, "dns": 53, "ntp": 123, "sip": 5060, "vnc": 5900}
+PORTS = {"any": 8443, "ssh": 22, "telnet": 23, "smtp": 25, "dns": 53, "ntp": 123, "sip": 5060, "vnc": 5900}
 
 
 class PlanError(ValueError):

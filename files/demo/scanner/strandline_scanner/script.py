@@ -7,6 +7,8 @@ has failed. A `where` of "each" plays at every sensor address, "first" and "last
 from __future__ import annotations
 
 import smtplib
+import socket
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -754,7 +756,66 @@ SMTP = [
     ),
 ]
 
-ACTIONS = [*SSH, *DNS, *SIP, *VNC, *TELNET, *NTP, *SMTP]
+# --- IPv6 in IPv4 ---
+
+ECHO_REQUEST = b"\x80\x00\x00\x00\x00\x01\x00\x01"
+
+
+def _ipv6(kind: int, payload: bytes, saddr: str = "2001:db8:41::7", daddr: str = "2002:c000:207::1") -> bytes:
+    """An IPv6 packet, by default from a documentation address to a 6to4 one (RFC 8200, section 3; RFC 3056)."""
+    addresses = socket.inet_pton(socket.AF_INET6, saddr) + socket.inet_pton(socket.AF_INET6, daddr)
+    return struct.pack("!IHBB", 6 << 28, len(payload), kind, 64) + addresses + payload
+
+
+PROTO41 = [
+    Action(
+        "proto41",
+        "an echo request in IPv4, one behind options, and what is no IPv6",
+        lambda c: clients.send_packets(
+            c,
+            [
+                _ipv6(58, ECHO_REQUEST),
+                _ipv6(60, bytes([58]) + bytes(7) + ECHO_REQUEST),
+                _ipv6(58, ECHO_REQUEST)[:39],
+                b"\x45" + bytes(59),
+            ],
+        ),
+        least=(
+            ("proto41.packet", {"protocol": "58", "size": "48"}),
+            ("proto41.packet", {"protocol": "58", "size": "56"}),
+            ("proto41.malformed", {"reason": "short"}),
+            ("proto41.malformed", {"reason": "version"}),
+        ),
+    ),
+]
+
+# --- every other port ---
+
+TLS_HELLO = b"\x16\x03\x01\x00\x05hello"
+
+ANY = [
+    Action(
+        "any-tcp",
+        "a TLS handshake that is none, at a port that nothing uses",
+        lambda c: clients.send_segments(c, "any", [TLS_HELLO]),
+        least=(("any.contact", {"reason": "data", "size": "10"}),),
+    ),
+    Action(
+        "any-tcp-silent",
+        "a connection without a byte",
+        lambda c: clients.send_segments(c, "any", [], stay=0),
+        "first",
+        least=(("any.contact", {"reason": "closed", "size": "0"}),),
+    ),
+    Action(
+        "any-udp",
+        "two datagrams, which nobody answers",
+        lambda c: clients.send_datagrams(c, "any", [b"M-SEARCH * HTTP/1.1\r\n\r\n", b""]),
+        least=(("any.contact", {"size": "23"}), ("any.contact", {"size": "0"})),
+    ),
+]
+
+ACTIONS = [*SSH, *DNS, *SIP, *VNC, *TELNET, *NTP, *SMTP, *PROTO41, *ANY]
 
 
 def clients_of(

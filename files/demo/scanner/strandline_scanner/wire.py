@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import ipaddress
 import re
 import struct
 from dataclasses import dataclass, field
@@ -482,3 +483,38 @@ def ntp(raw: bytes) -> tuple[str, dict[str, str | int]]:
     }
     transmit = value("transmit", raw[40:48] if mode == "3" else b"")
     return "ntp.request", {"mode": mode, "version": version, **asked, **size, **transmit, **data}
+
+
+# --- IPv6 in IPv4 (RFC 4213; RFC 8200, section 4) ---
+
+
+def proto41(raw: bytes) -> tuple[str, dict[str, str | int]]:
+    """The event of a packet and its data."""
+    size, data = {"size": str(len(raw))}, value("data", raw)
+    if len(raw) < 40 or raw[0] & 0xF0 != 0x60:
+        return "proto41.malformed", {"reason": "short" if len(raw) < 40 else "version", **size, **data}
+    inner = {
+        f"inner_{name}": str(ipaddress.IPv6Address(raw[at : at + 16])) for name, at in (("saddr", 8), ("daddr", 24))
+    }
+    told = {**inner, "protocol": _upper_layer(raw[6], raw[40:]), "hop_limit": str(raw[7])}
+    return "proto41.packet", {**told, **size, **data}
+
+
+def _upper_layer(kind: int, rest: bytes, left: int = 8) -> str:
+    """What stands behind the extension headers, of which at most seven are read."""
+    if kind not in (0, 43, 44, 51, 60, 135, 139, 140):
+        return str(kind) if left else "-"
+    if len(rest) < 8 or not left:
+        return "-"
+    if kind == 44 and struct.unpack_from("!H", rest, 2)[0] >= 8:
+        return str(rest[0])
+    size = 8 if kind == 44 else rest[1] * 4 + 8 if kind == 51 else rest[1] * 8 + 8
+    return _upper_layer(rest[0], rest[size:], left - 1) if size <= len(rest) else "-"
+
+
+# --- every other port ---
+
+
+def contact(raw: bytes) -> tuple[str, dict[str, str | int]]:
+    """The event of what came first, and its data."""
+    return "any.contact", {"reason": "data", "size": str(len(raw)), **value("data", raw)}

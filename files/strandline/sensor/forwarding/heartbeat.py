@@ -27,6 +27,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ...event.line import token
+from ...protocols import client
 from ...shared import journal, stats
 from ...shared.settings import ConfigurationError, Section, read_json
 from ...shared.totals import Totals
@@ -75,7 +76,7 @@ def _listener(section: Section) -> Listener:
     return Listener(
         section.match("name", _NAME, "Write the listener's name in the catalogue"),
         section.match("unit", _UNIT, "Write the name of its service"),
-        tuple((one.number("port", None, 1, 65535), one.choice("proto", ("tcp", "udp"))) for one in ports),
+        tuple((one.number("port", None, 0, 65535), one.choice("proto", ("tcp", "udp", "ipv6"))) for one in ports),
     )
 
 
@@ -133,7 +134,9 @@ def ask(listener: Listener, tries: int = TRIES, pause: float = PAUSE) -> Found:
         there = sockets.listening()
         for port, proto in listener.ports:
             address = sockets.reachable(there, proto, port)
-            ok = address is not None and asking.answers(listener.name, address, port, proto)
+            # Where it never answers, that its socket is there is all that can be known.
+            silent = client.silent(listener.name, proto)
+            ok = address is not None and (silent or asking.answers(listener.name, address, port, proto))
             (answered if ok else mute).append(f"{port}/{proto}")
         if active.get("ActiveState") == "active" and not mute:
             break

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-SS = ("ss", "--no-header", "--oneline", "--listening", "--numeric", "--tcp", "--udp", "--extended", "--memory")
+SS = ("ss", "--no-header", "--oneline", "--listening", "--numeric", "--tcp", "--udp", "--raw", "--extended", "--memory")
+IPV6_IN_IPV4 = 41
+"""Number of the protocol, that listeners know as `ipv6`."""
 NETSTAT = Path("/proc/net/netstat")
 
 _INODE = re.compile(r"\bino:([0-9]+)")
@@ -30,13 +32,18 @@ def parse(output: str) -> Iterator[Socket]:
     """The sockets in what `ss` printed."""
     for line in output.splitlines():
         words = line.split()
-        if len(words) < 6 or words[0] not in ("tcp", "udp"):
+        if len(words) < 6 or words[0] not in ("tcp", "udp", "raw"):
             continue
         address, _, port = words[4].rpartition(":")
         inode, drops = _INODE.search(line), _DROPS.search(line)
         if port.isdigit() and inode is not None:
             address = address.partition("%")[0].strip("[]").removeprefix("::ffff:")
-            yield Socket(words[0], address, int(port), inode[1], int(drops[1]) if drops else 0)
+            proto, number = words[0], int(port)
+            if proto == "raw":  # has a protocol's number in place of a port
+                if number != IPV6_IN_IPV4:
+                    continue
+                proto, number = "ipv6", 0
+            yield Socket(proto, address, number, inode[1], int(drops[1]) if drops else 0)
 
 
 def listening(command: Sequence[str] = SS) -> list[Socket]:

@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
         return 2
     sockets = listen_sockets(os.environ, os.getpid())
     if not sockets:
-        sys.stderr.write(f"<3>no sockets handed over: start strandline-{arguments[0]}.socket\n")
+        sys.stderr.write(f"<3>no sockets handed over: start strandline-{arguments[0]}.service\n")
         return 2
     try:
         service = daemon.Daemon(arguments[0], sockets, os.environ)

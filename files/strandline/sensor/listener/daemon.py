@@ -79,7 +79,7 @@ class Daemon:
         name = f"{_protocols.__name__}.{protocol}.session"
         service: Service = getattr(__import__(name, fromlist=["serve"]), "serve")(context)  # noqa: B009 - not typed
         streams = [sock for sock in sockets if sock.type == socket.SOCK_STREAM]
-        datagrams = [sock for sock in sockets if sock.type == socket.SOCK_DGRAM]
+        datagrams = [sock for sock in sockets if sock.type in (socket.SOCK_DGRAM, socket.SOCK_RAW)]
         for there, what in ((service.make_session or not streams, "TCP"), (service.handle or not datagrams, "UDP")):
             if not there:
                 raise SettingError(f"{protocol} does not speak {what}: see the ports in its events.yml")

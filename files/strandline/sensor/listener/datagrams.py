@@ -1,4 +1,4 @@
-"""UDP sockets."""
+"""UDP sockets, and raw ones for protocols without ports."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import socket
 
 from .faults import report
 from .loop import READABLE
-from .sockets import DatagramPort
+from .sockets import DatagramPort, PacketPort
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ KERNEL_DROPS = "datagrams dropped by the kernel because we were too slow"
 
 
 class DatagramServer:
-    """A UDP socket: each datagram goes to `handle`, which gives back the events and the reply (or None)."""
+    """A UDP or raw socket: each datagram goes to `handle`, which gives back the events and the reply (or None)."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class DatagramServer:
         notices: Notices,
     ) -> None:
         self._loop, self._handle, self._writer, self._notices = loop, handle, writer, notices
-        self._port = DatagramPort(sock)
+        self._port = PacketPort(sock) if sock.type == socket.SOCK_RAW else DatagramPort(sock)
         self._kernel_drops = 0
         loop.watch(sock, READABLE, self._readable)
 

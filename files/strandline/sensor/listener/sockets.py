@@ -25,6 +25,8 @@ LISTEN_FDS_START = 3
 
 _IP_PKTINFO = 8  # <linux/in.h>; Python has no name for it before 3.14
 _SO_RXQ_OVFL = 40  # <asm-generic/socket.h>: datagrams that the kernel dropped because the queue was full
+_IP_TRANSPARENT, _IP_ORIGDSTADDR = 19, 20  # <linux/in.h>
+_IPV6_ORIGDSTADDR = 74  # <linux/in6.h>
 _IN_PKTINFO = struct.Struct("=I4s4s")  # interface, address of ours to reply from, destination in the header
 _IN6_PKTINFO = struct.Struct("=16sI")  # destination in the header, interface
 _COUNTER = struct.Struct("=I")
@@ -32,7 +34,10 @@ _MAPPED = "::ffff:"
 _UNKNOWN: Destination = ("-", False, [])
 _DESTINATIONS_MAX = 64
 """Destinations whose control messages are remembered as they are read; a sensor has a few addresses."""
-_ANCILLARY = sum(socket.CMSG_SPACE(part.size) for part in (_IN_PKTINFO, _IN6_PKTINFO, _COUNTER))
+_SOCKADDR, _SOCKADDR6 = 16, 28  # bytes of a socket address
+_ANCILLARY = sum(
+    socket.CMSG_SPACE(size) for size in (_IN_PKTINFO.size, _IN6_PKTINFO.size, _COUNTER.size, _SOCKADDR, _SOCKADDR6)
+)
 
 
 def plain_address(address: str) -> str:
@@ -77,6 +82,40 @@ class Datagram:
         self.data, self.flow, self.peer, self.reply_from, self.unicast = data, flow, peer, reply_from, unicast
 
 
+class PacketPort:
+    """A raw IPv4 socket for all packets of a protocol without ports (raw(7)). It never replies.
+
+    The kernel has checked each packet's IPv4 header, and put its fragments together.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.socket = sock
+        self.kernel_drops = 0
+        """As a DatagramPort's."""
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
+        self._buffer = bytearray(65536)
+        self._view = memoryview(self._buffer)
+
+    def receive(self) -> Datagram | None:
+        """What the next packet carries behind its IPv4 header (RFC 791, section 3.1); None when nothing waits."""
+        try:
+            size, ancillary, _, _ = self.socket.recvmsg_into([self._buffer], socket.CMSG_SPACE(_COUNTER.size))
+        except OSError:
+            return None
+        for level, kind, data in ancillary:
+            if level == socket.SOL_SOCKET and kind == _SO_RXQ_OVFL and len(data) >= _COUNTER.size:
+                (self.kernel_drops,) = _COUNTER.unpack_from(data)
+        saddr, daddr = (socket.inet_ntop(socket.AF_INET, self._view[at : at + 4]) for at in (12, 16))
+        begin = 4 * (self._buffer[0] & 0x0F)
+        flow = Flow(saddr, 0, daddr, 0, "ipv6")
+        return Datagram(bytes(self._view[begin:size]), flow, (saddr, 0), [], False)
+
+    def reply(self, to: Datagram, data: bytes) -> bool:  # noqa: ARG002 - as a DatagramPort has it
+        """Never."""
+        return False
+
+
 class DatagramPort:
     """A bound UDP socket, IPv4, IPv6 or both."""
 
@@ -89,6 +128,11 @@ class DatagramPort:
         sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
         if sock.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        if sock.getsockopt(socket.IPPROTO_IP, _IP_TRANSPARENT):
+            # The firewall leads other ports here, too: which one it was is told with each datagram.
+            sock.setsockopt(socket.IPPROTO_IP, _IP_ORIGDSTADDR, 1)
+            if sock.family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_ORIGDSTADDR, 1)
         sock.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
         self._buffer = bytearray(65536)
         self._view = memoryview(self._buffer)
@@ -103,14 +147,17 @@ class DatagramPort:
         except OSError:
             return None
         daddr, unicast, reply_from = _UNKNOWN
+        port = self._port
         for level, kind, data in ancillary:
             if level == socket.SOL_SOCKET:
                 if kind == _SO_RXQ_OVFL and len(data) >= _COUNTER.size:
                     (self.kernel_drops,) = _COUNTER.unpack_from(data)
+            elif kind in (_IP_ORIGDSTADDR, _IPV6_ORIGDSTADDR):
+                port = int.from_bytes(data[2:4], "big")  # family, port, address
             elif daddr == "-" or level == socket.IPPROTO_IP:
                 daddr, unicast, reply_from = self._destinations.get(data) or self._destination(level, kind, data)
         saddr = peer[0]
-        flow = Flow(plain_address(saddr) if ":" in saddr else saddr, peer[1], daddr, self._port, "udp")
+        flow = Flow(plain_address(saddr) if ":" in saddr else saddr, peer[1], daddr, port, "udp")
         return Datagram(bytes(self._view[:size]), flow, peer, reply_from, unicast)
 
     def _destination(self, level: int, kind: int, data: bytes) -> Destination:

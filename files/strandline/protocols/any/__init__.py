@@ -1,0 +1,1 @@
+"""Every port that nothing else uses: what comes there is written down."""
