@@ -1,4 +1,4 @@
-"""`./strandline bench listeners`: our SIP and VNC listeners and OpenCanary's, side by side on the loopback."""
+"""`./strandline bench listeners`: our SIP, VNC and Telnet listeners and OpenCanary's, side by side on the loopback."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,15 +46,21 @@ os.environ["LISTEN_PID"] = str(os.getpid())
 os.execv(program[0], program)
 """
 """Becomes the listener, with its sockets where systemd puts them (sd_listen_fds(3))."""
+QUEUE = 'echo 4096 > /proc/sys/net/unix/max_dgram_qlen 2> /dev/null; exec "$@"'
+AS_ON_A_SENSOR = ("unshare", "--net", "sh", "-c", QUEUE, "sh") if os.geteuid() == 0 else ()
+"""Starts the reader of our events with a queue as long as a sensor's, without changing this machine's."""
 OURS, THEIRS = "strandline", "opencanary"
+PROTOCOLS = {"OPTIONS": "sip", "REGISTER": "sip", "vnc": "vnc", "telnet": "telnet"}
+"""The loads, and who takes them."""
+EVENTS = {"sip": 1, "vnc": 3, "telnet": 1}
+"""How many events ours has of a request or session; of VNC its beginning, the type, the response."""
 
 
 class Server(NamedTuple):
     """A running listener: its process, where it listens, and where its events go."""
 
     process: subprocess.Popen[bytes]
-    sip: int
-    vnc: int
+    ports: Mapping[str, int]
 
     def cpu(self) -> int:
         """Nanoseconds of CPU of all its threads, by the scheduler's account (/proc/PID/schedstat)."""
@@ -152,21 +158,19 @@ def our_listener(protocol: str, events: Path, log: Path) -> Iterator[Server]:
                 pass_fds=high,
             )
         stack.callback(end, process)
-        yield Server(process, port, port)
+        yield Server(process, {protocol: port})
 
 
 @contextlib.contextmanager
 def their_listener(programs: Path, place: Path, log: Path) -> Iterator[Server]:
-    """OpenCanary with SIP and VNC, writing its events to a file."""
-    sip, vnc = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_STREAM)
+    """OpenCanary with SIP, VNC and Telnet, writing its events to a file."""
+    ports = {"sip": free_port(socket.SOCK_DGRAM)} | {name: free_port(socket.SOCK_STREAM) for name in ("vnc", "telnet")}
     handler = {"class": "logging.FileHandler", "filename": str(place / "opencanary.log")}
     settings = {
         "device.node_id": "bench",
         "device.listen_addr": HOST,
-        "sip.enabled": True,
-        "sip.port": sip,
-        "vnc.enabled": True,
-        "vnc.port": vnc,
+        **{f"{name}.enabled": True for name in ports},
+        **{f"{name}.port": port for name, port in ports.items()},
         "logger": {
             "class": "PyLogger",
             "kwargs": {"formatters": {"plain": {"format": "%(message)s"}}, "handlers": {"file": handler}},
@@ -183,8 +187,8 @@ def their_listener(programs: Path, place: Path, log: Path) -> Iterator[Server]:
             stderr=said,
         )
     try:
-        wait_for(vnc, process)
-        yield Server(process, sip, vnc)
+        wait_for(ports["vnc"], process)
+        yield Server(process, ports)
     finally:
         end(process)
 
@@ -204,7 +208,8 @@ class Sink:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._process = subprocess.Popen([sys.executable, LOAD, "sink", path], stdout=subprocess.PIPE, text=True)
+        reader = [*AS_ON_A_SENSOR, sys.executable, str(LOAD), "sink", str(path)]
+        self._process = subprocess.Popen(reader, stdout=subprocess.PIPE, text=True)
         if self._process.stdout is None or self._process.stdout.readline() != "ready\n":
             raise StepFailed("the reader of our events did not start")
 
@@ -217,10 +222,9 @@ class Sink:
 
 def play(load: str, server: Server, count: int, rate: int) -> int:
     """Play the clients; how many answers, or whole sessions, there were. Raises StepFailed."""
-    if load == "vnc":
-        what = ["vnc", HOST, str(server.vnc), str(count)]
-    else:
-        what = ["sip", HOST, str(server.sip), load, str(count), str(rate)]
+    protocol = PROTOCOLS[load]
+    what = [protocol, HOST, str(server.ports[protocol])]
+    what += [load, str(count), str(rate)] if protocol == "sip" else [str(count)]
     done = subprocess.run([sys.executable, LOAD, *what], capture_output=True, text=True, timeout=NEVER, check=False)
     if done.returncode != 0:
         raise StepFailed(f"load.py {load} ended with {done.returncode}: {done.stderr.strip()[-300:]}")
@@ -242,14 +246,12 @@ def ours(load: str, count: int, rate: int, place: Path, log: Path) -> tuple[Meas
     path = place / "events"
     path.unlink(missing_ok=True)
     sink = Sink(path)
-    with our_listener("vnc" if load == "vnc" else "sip", path, log) as server:
+    with our_listener(PROTOCOLS[load], path, log) as server:
         play(load, server, 20, rate)  # warm
         begin, idle = cpu_when_idle(server), server.pss()
         answers = play(load, server, count, rate)
         spent = cpu_when_idle(server) - begin
-    found = sink.count()
-    # A session is three events: its beginning, the type, the response.
-    events = found // 3 - 20 if load == "vnc" else found - 20
+    events = sink.count() // EVENTS[PROTOCOLS[load]] - 20
     return Measured(count, events, answers, spent / 1e9), idle
 
 
@@ -269,11 +271,11 @@ def lines(path: Path) -> int:
     return path.read_bytes().count(b"\n")
 
 
-def measure(progress: Progress, requests: int, sessions: int, rounds: int, rate: int) -> dict[str, Any]:
+def measure(progress: Progress, requests: int, sessions: int, logins: int, rounds: int, rate: int) -> dict[str, Any]:
     """All rounds, by turns; the result."""
     with progress.step("opencanary", "Make OpenCanary's environment") as step:
         programs = opencanary(step)
-    loads = {"OPTIONS": requests, "REGISTER": requests, "vnc": sessions}
+    loads = {"OPTIONS": requests, "REGISTER": requests, "vnc": sessions, "telnet": logins}
     found: dict[str, dict[str, list[Measured]]] = {load: {OURS: [], THEIRS: []} for load in loads}
     idle: dict[str, int] = {}
     with tempfile.TemporaryDirectory(prefix="strandline-bench-") as name, contextlib.ExitStack() as stack:
@@ -286,7 +288,7 @@ def measure(progress: Progress, requests: int, sessions: int, rounds: int, rate:
             for load, count in loads.items():
                 with progress.step(f"{load}-{number + 1}", f"{count:,} {load} to each") as step:
                     one, pss = ours(load, count, rate, place, step.log)
-                    idle["vnc" if load == "vnc" else "sip"] = pss
+                    idle[PROTOCOLS[load]] = pss
                     other = theirs(load, count, rate, server, place)
                     # A busy machine's kernel drops datagrams, which counts for neither side; what was read is both.
                     step.check(
@@ -298,7 +300,7 @@ def measure(progress: Progress, requests: int, sessions: int, rounds: int, rate:
                     found[load][THEIRS].append(other)
                     step.say(f"{one.per_second:,.0f} and {other.per_second:,.0f} events per CPU second")
     return result(found, idle) | {
-        "asked": {"requests": requests, "sessions": sessions, "rounds": rounds, "rate": rate},
+        "asked": {"requests": requests, "sessions": sessions, "logins": logins, "rounds": rounds, "rate": rate},
         "opencanary": next(line.split()[0] for line in LOCK.read_text().splitlines() if line.startswith("opencanary=")),
         "python": sys.version.split()[0],
     }
@@ -314,7 +316,8 @@ def result(found: dict[str, dict[str, list[Measured]]], idle: dict[str, int]) ->
     return {
         "sip_ratio": ratio("OPTIONS", "REGISTER"),
         "vnc_ratio": ratio("vnc"),
-        "memory_ratio": round((idle["sip"] + idle["vnc"]) / idle[THEIRS], 2),
+        "telnet_ratio": ratio("telnet"),
+        "memory_ratio": round(sum(idle[protocol] for protocol in EVENTS) / idle[THEIRS], 2),
         "pss_kib": idle,
         "loads": {
             load: {
@@ -346,8 +349,9 @@ def show(found: dict[str, Any]) -> None:
     console.print(table)
     pss = found["pss_kib"]
     console.print(
-        f"Events per CPU second, ours over OpenCanary's: SIP {found['sip_ratio']}, VNC {found['vnc_ratio']}. "
-        f"Memory: {pss['sip']:,} and {pss['vnc']:,} KiB against {pss[THEIRS]:,} ({found['memory_ratio']})."
+        f"Events per CPU second, ours over OpenCanary's: SIP {found['sip_ratio']}, VNC {found['vnc_ratio']}, "
+        f"Telnet {found['telnet_ratio']}. Memory: {' + '.join(f'{pss[protocol]:,}' for protocol in EVENTS)} KiB "
+        f"against {pss[THEIRS]:,} ({found['memory_ratio']})."
     )
     console.print(f"Everything: {paths.shown(RESULT)}")
 
@@ -355,6 +359,7 @@ def show(found: dict[str, Any]) -> None:
 @click.command("listeners", short_help="CPU and memory of the Python listeners, beside OpenCanary's.")
 @click.option("--requests", type=click.IntRange(100, 1_000_000), default=4_000, show_default=True)
 @click.option("--sessions", type=click.IntRange(10, 100_000), default=400, show_default=True, help="Of VNC.")
+@click.option("--logins", type=click.IntRange(10, 100_000), default=400, show_default=True, help="By Telnet.")
 @click.option("--rounds", type=click.IntRange(1, 50), default=3, show_default=True)
 @click.option(
     "--rate",
@@ -363,13 +368,13 @@ def show(found: dict[str, Any]) -> None:
     show_default=True,
     help="SIP requests a second, in bursts of 20 as scanners send them: fewer than OpenCanary drops.",
 )
-def listeners(requests: int, sessions: int, rounds: int, rate: int) -> None:
+def listeners(requests: int, sessions: int, logins: int, rounds: int, rate: int) -> None:
     """Play the same clients against our listeners and OpenCanary's, and count events, answers, CPU and memory.
 
     OpenCanary comes from PyPI into an environment of its own. It logs SIP and does not answer; ours answers every
-    request. Takes about three minutes.
+    request. Takes about five minutes.
     """
     network.BUILD.mkdir(parents=True, exist_ok=True)
-    found = measure(Progress("bench"), requests, sessions, rounds, rate)
+    found = measure(Progress("bench"), requests, sessions, logins, rounds, rate)
     network.write(RESULT, found)
     show(found)

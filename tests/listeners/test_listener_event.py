@@ -80,9 +80,18 @@ def test_rfc_5424() -> None:
     nanoseconds = 1764036738_123456789
     assert timestamp(nanoseconds) == "2025-11-25T02:12:18.123456Z"
     assert timestamp(0) == "1970-01-01T00:00:00.000000Z"
-    assert datagram("event=x", nanoseconds, "strandline-sip", 7) == (
-        b"<134>1 2025-11-25T02:12:18.123456Z - strandline-sip 7 - - event=x"
+    happened = Event("x", {}, {"k": b"v"})
+    assert datagram(happened, FLOW, nanoseconds, "strandline-sip", 7) == (
+        b"<134>1 2025-11-25T02:12:18.123456Z - strandline-sip 7 - - " + render(happened, FLOW).encode()
     )
+
+
+@given(
+    st.lists(st.one_of(st.binary(max_size=300), st.text(' "\\\\%\x01\naz', max_size=90).map(str.encode)), max_size=6)
+)
+def test_values_are_escaped_together_as_each_by_itself(values: list[bytes]) -> None:
+    line = render(Event("e", {}, {f"k{n}": value for n, value in enumerate(values)}), FLOW)
+    assert line.endswith("proto=" + FLOW.proto + "".join(f" k{n}={quote(value)}" for n, value in enumerate(values)))
 
 
 def test_the_grammar_refuses_what_is_not_in_it() -> None:

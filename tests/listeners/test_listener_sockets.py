@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from strandline.event.line import Event, Flow
 from strandline.sensor.listener.daemon import Daemon
+from strandline.sensor.listener.datagrams import DATAGRAMS_PER_TURN, DatagramServer
+from strandline.sensor.listener.loop import Loop
+from strandline.sensor.listener.notices import Notices
 from strandline.sensor.listener.session import SettingError
-from strandline.sensor.listener.sockets import DatagramPort, listen_sockets, plain_address, source_prefix
+from strandline.sensor.listener.sockets import Datagram, DatagramPort, listen_sockets, plain_address, source_prefix
+from strandline.sensor.listener.writer import EventWriter
 
 from strandline_cli import listener_settings
 
@@ -56,6 +62,65 @@ def test_the_reply_comes_from_the_address_that_was_asked(destination: str) -> No
         assert port.reply(datagram, b"y")
         assert client.recvfrom(9) == (b"y", (destination, sock.getsockname()[1]))
         assert port.receive() is None
+
+
+def test_a_burst_is_logged_before_any_of_it_is_answered() -> None:
+    order: list[str] = []
+
+    class Recorder:
+        def write(self, happened: Event, flow: Flow) -> None:  # noqa: ARG002 - the writer's signature
+            order.append(f"{happened.name}, {client_waits()} answers")
+
+    def client_waits() -> int:
+        return len(select.select([client], [], [], 0)[0])
+
+    def handle(datagram: Datagram, _now: float) -> tuple[list[Event], bytes | None]:
+        if datagram.data == b"fault":
+            raise ZeroDivisionError
+        return [Event(datagram.data.decode(), {}, {})], datagram.data
+
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+    ):
+        sock.bind(("127.0.0.1", 0))
+        client.connect(sock.getsockname())
+        client.settimeout(1)
+        loop = Loop()
+        server = DatagramServer(loop, sock, handle, Recorder(), Notices(lambda _: None))
+        for burst in (["a", "fault", "b"], ["c", "d"]):  # the second one is waited for
+            for name in burst:
+                client.send(name.encode())
+            server._readable()
+            answered = [name for name in burst if name != "fault"]
+            assert [client.recv(9).decode() for _ in answered] == answered
+        assert order == [f"{name}, 0 answers" for name in "abcd"]
+        loop.close()
+
+
+def test_a_turn_reads_only_so_much() -> None:
+    taken: list[Datagram] = []
+
+    def handle(datagram: Datagram, _now: float) -> tuple[list[Event], None]:
+        taken.append(datagram)
+        return [], None
+
+    notices = Notices(lambda _: None)
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
+    ):
+        sock.bind(("127.0.0.1", 0))
+        client.connect(sock.getsockname())
+        loop = Loop()
+        server = DatagramServer(loop, sock, handle, EventWriter("/nowhere", "x", notices), notices)
+        for _ in range(DATAGRAMS_PER_TURN + 5):
+            client.send(b"x")
+        server._readable()
+        assert len(taken) == DATAGRAMS_PER_TURN
+        server._readable()
+        assert len(taken) == DATAGRAMS_PER_TURN + 5
+        loop.close()
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")

@@ -24,6 +24,7 @@ LINE_MAX = 7000
 PRIORITY = 134
 """local0.info (RFC 5424, section 6.2.1)."""
 
+_PRINTABLE = bytes(range(0x20, 0x7F))
 _HARMLESS = re.compile(rb"[ !#-\[\]-~]*").fullmatch
 _TOKEN_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:+/=-")
 _ESCAPED = [chr(byte) if 0x20 <= byte <= 0x7E and byte not in b'"\\' else f"\\x{byte:02x}" for byte in range(256)]
@@ -48,7 +49,7 @@ class Event:
         self.name, self.trusted, self.values = name, trusted, values
 
 
-_sound: set[str] = set()
+_sound: dict[str, bytes] = {}
 _SOUND_MAX = 1024
 """Tokens that are remembered as such: our own words, the sensor's addresses, and sources that come again and again."""
 
@@ -58,17 +59,19 @@ def token(text: str) -> str:
 
     The C listeners' strandline_event_token writes the same, and tests/common holds both to that.
     """
-    if text in _sound:
-        return text
+    return (_sound.get(text) or _token(text)).decode("ascii")
+
+
+def _token(text: str) -> bytes:
     if not text:
-        return "-"
+        return b"-"
     if len(text) > TOKEN_MAX or not _TOKEN_CHARACTERS.issuperset(text):
         raw = text.encode("utf-8", "surrogateescape")[:TOKEN_MAX].decode("latin-1")
-        return "".join([one if one in _TOKEN_CHARACTERS else "_" for one in raw])
+        return "".join([one if one in _TOKEN_CHARACTERS else "_" for one in raw]).encode("ascii")
     if len(_sound) >= _SOUND_MAX:
         _sound.clear()
-    _sound.add(text)
-    return text
+    _sound[text] = made = text.encode("ascii")
+    return made
 
 
 def quote(value: bytes, cap: int = VALUE_CAP) -> str:
@@ -85,44 +88,50 @@ def render(event: Event, flow: Flow) -> str:
     A value may take four bytes for each of its own, so that many hostile values together could exceed the line: then
     the longest is halved until the line fits. Its true length still stands behind it.
     """
-    head = _head(event, flow)
-    values = event.values
-    if not values:
-        return head
-    keys = tuple(values)
-    layout = _layouts.get(keys) or _layout(keys)
-    joined = b"\n".join(values.values())
-    if joined.isascii() and max(map(len, values.values())) <= VALUE_CAP:
-        # Most are: then all of them are escaped at once. When none has a line feed, line feeds part them again.
-        text = joined.decode("ascii").replace("\\", "\\x5c").replace('"', "\\x22")
-        texts = text.split("\n")
-        if len(texts) == len(values) and "".join(texts).isprintable():
-            return _fitting(head + layout % tuple(texts), head, event)
-    return _fitting(head + "".join([f" {key}={quote(value)}" for key, value in values.items()]), head, event)
+    return _line(event, flow).decode("ascii")
 
 
-_layouts: dict[tuple[str, ...], str] = {}
+def _line(event: Event, flow: Flow) -> bytes:
+    values, trusted = event.values, event.trusted
+    kind = (event.name, tuple(trusted), tuple(values))
+    head, tail = _layouts.get(kind) or _layout(kind)
+    known = _sound.get
+    saddr, daddr, proto = flow.saddr, flow.daddr, flow.proto
+    line = head % (
+        known(saddr) or _token(saddr), flow.sport, known(daddr) or _token(daddr), flow.dport,
+        known(proto) or _token(proto), *[known(text) or _token(text) for text in trusted.values()],
+    )  # fmt: skip
+    joined = b"".join(values.values())
+    if joined.translate(None, _PRINTABLE) or (len(joined) > VALUE_CAP and max(map(len, values.values())) > VALUE_CAP):
+        written = "".join([f" {key}={quote(value)}" for key, value in values.items()]).encode("ascii")
+    else:
+        # Most are like this: then all of them are escaped at once, and the layout's own quotes after theirs.
+        written = tail % tuple(values.values())
+        if b"\\" in written:
+            written = written.replace(b"\\", b"\\x5c")
+        if b'"' in written:
+            written = written.replace(b'"', b"\\x22")
+        written = written.replace(_QUOTE, b'"')
+    if len(line) + len(written) > LINE_MAX:
+        written = _shortened(event, LINE_MAX - len(line)).encode("ascii")
+    return line + written
 
 
-def _layout(keys: tuple[str, ...]) -> str:
-    """How values with these names are written; each kind of event in events.yml has its own."""
-    made = _layouts[keys] = "".join([f' {key}="%s"' for key in keys])
+_QUOTE = b"\x01"
+"""Stands in a layout for a quote of ours: no printable value has it."""
+
+_layouts: dict[tuple[str, tuple[str, ...], tuple[str, ...]], tuple[bytes, bytes]] = {}
+
+
+def _layout(kind: tuple[str, tuple[str, ...], tuple[str, ...]]) -> tuple[bytes, bytes]:
+    """How the trusted fields and the values of an event of this kind are written; there are as many as in all
+    events.yml."""
+    name, trusted, values = kind
+    head = f"event={token(name)} saddr=%b sport=%d daddr=%b dport=%d proto=%b"
+    head += "".join([f" {key}=%b" for key in trusted])
+    tail = "".join([f" {key}=\x01%b\x01" for key in values])
+    made = _layouts[kind] = (head.encode("ascii"), tail.encode("ascii"))
     return made
-
-
-def _fitting(line: str, head: str, event: Event) -> str:
-    return line if len(line) <= LINE_MAX else head + _shortened(event, LINE_MAX - len(head))
-
-
-def _head(event: Event, flow: Flow) -> str:
-    """The trusted fields."""
-    head = (
-        f"event={token(event.name)} saddr={token(flow.saddr)} sport={flow.sport} "
-        f"daddr={token(flow.daddr)} dport={flow.dport} proto={token(flow.proto)}"
-    )
-    for key, text in event.trusted.items():
-        head += f" {key}={token(text)}"
-    return head
 
 
 def _shortened(event: Event, room: int) -> str:
@@ -152,7 +161,7 @@ def timestamp(nanoseconds: int) -> str:
     return f"{text}.{rest // 1000:06}Z"
 
 
-def datagram(line: str, nanoseconds: int, program: str, pid: int) -> bytes:
-    """The line as an RFC 5424 message without host name, message id and structured data: the sensor's syslog-ng adds
-    its own."""
-    return f"<{PRIORITY}>1 {timestamp(nanoseconds)} - {program} {pid} - - {line}".encode("ascii")
+def datagram(event: Event, flow: Flow, nanoseconds: int, program: str, pid: int) -> bytes:
+    """The event's line as an RFC 5424 message without host name, message id and structured data: the sensor's syslog-ng
+    adds its own."""
+    return f"<{PRIORITY}>1 {timestamp(nanoseconds)} - {program} {pid} - - ".encode("ascii") + _line(event, flow)

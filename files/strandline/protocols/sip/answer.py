@@ -40,7 +40,7 @@ _SHORT = (b"v: ", b"f: ", b"t: ", b"i: ", b"CSeq: ")
 class Persona:
     """Which PBX we look like: Server and the realm of its challenges."""
 
-    __slots__ = ("_lines", "_sizes", "realm", "server")
+    __slots__ = ("_fitting", "_lines", "_sizes", "realm", "server")
 
     def __init__(self, server: str, realm: str) -> None:
         # Both come from the operator; what would break the header is left out.
@@ -48,6 +48,7 @@ class Persona:
         self.realm = "".join(c for c in realm if " " <= c <= "~" and c not in '"\\').encode("ascii")
         self._lines: dict[bytes, list[bytes]] = {}
         self._sizes: dict[bytes, int] = {}
+        self._fitting: dict[tuple[bytes, int], bytes] = {}
 
     def optional(self, code: bytes) -> list[bytes]:
         """The headers of an answer with this status that could be left out, each a whole line, most wanted first."""
@@ -61,6 +62,19 @@ class Persona:
                 lines += [b"Supported: replaces, timer\r\n", b"Accept: application/sdp\r\n"]
             self._lines[code], self._sizes[code] = lines, sum(map(len, lines))
         return lines
+
+    def fitting(self, code: bytes, room: int) -> bytes:
+        """Those of them that fit into `room` bytes, the most wanted first."""
+        room = min(room, self.optional_size(code))  # so that there are few different ones to remember
+        known = self._fitting.get((code, room))
+        if known is None:
+            known, left = b"", room
+            for line in self.optional(code):
+                if len(line) <= left:
+                    known += line
+                    left -= len(line)
+            self._fitting[code, room] = known
+        return known
 
     def optional_size(self, code: bytes) -> int:
         """Bytes of all of them together."""
@@ -104,20 +118,50 @@ def compose(
     challenge = b""
     if code == _UNAUTHORIZED:
         challenge = b'realm="%s",nonce="%s"' % (persona.realm, prover.nonce(flow.saddr, now))
+    if request.plain and not request.wrong:
+        mandatory = _at_once(request, code, flow, prover, challenge)
+        room = persona.optional_size(code) if limit is None else limit - len(mandatory) - 2
+        if mandatory and room >= 0:
+            return b"%b%b\r\n" % (mandatory, persona.fitting(code, room))
     for mandatory in _mandatory(request, flow, prover, challenge):
         # A CR inside a value was no line end to us, and must be none to the other side.
         answer = b"SIP/2.0 %s\r\n%s" % (code, mandatory.replace(b"\r", b" ").replace(b"\n", b"\r\n"))
-        if limit is None or len(answer) + persona.optional_size(code) + 2 <= limit:
-            return answer + b"".join(persona.optional(code)) + b"\r\n"
-        room = limit - len(answer) - 2
-        if room < 0:
-            continue
-        for line in persona.optional(code):
-            if len(line) <= room:
-                answer += line
-                room -= len(line)
-        return answer + b"\r\n"
+        room = persona.optional_size(code) if limit is None else limit - len(answer) - 2
+        if room >= 0:
+            return answer + persona.fitting(code, room) + b"\r\n"
     return None
+
+
+def _at_once(request: Request, code: bytes, flow: Flow, prover: Prover, challenge: bytes) -> bytes:
+    """Status line and mandatory headers for a request as most are, byte by byte the longest version of `_mandatory`;
+    empty for any other."""
+    first = request.first
+    via, to = first[b"via"], first[b"to"]
+    lower = via.lower()
+    # One element, which asks once where it came from and does not claim to know (RFC 3581, section 4).
+    if lower.count(b"rport") != 1 or b"received" in lower or b"," in via or b" ;" in via or b"tag=" in to.lower():
+        return b""
+    if via.endswith(b";rport"):
+        via += b"=%d" % flow.sport
+    elif b";rport;" in via:
+        via = via.replace(b";rport;", b";rport=%d;" % flow.sport)
+    else:
+        return b""
+    saddr = flow.saddr.encode("ascii")
+    sender, call_id = first[b"from"], first[b"call-id"]
+    if challenge:
+        challenge = b"WWW-Authenticate: Digest algorithm=MD5,%b\r\n" % challenge
+    return b"SIP/2.0 %b\r\nVia: %b;received=%b\r\nFrom: %b\r\nTo: %b;tag=as%b\r\nCall-ID: %b\r\nCSeq: %b\r\n%b" % (
+        code,
+        via,
+        saddr,
+        sender,
+        to,
+        prover.tag(call_id, sender, saddr),
+        call_id,
+        first[b"cseq"],
+        challenge,
+    )
 
 
 def _mandatory(request: Request, flow: Flow, prover: Prover, challenge: bytes) -> Iterator[bytes]:

@@ -40,12 +40,9 @@ _USUAL = (
 _NAMES = {name: name.lower() for name in _USUAL} | _COMPACT
 """Names as they are mostly written, so that these need no work."""
 
-_known_names = set(_NAMES.values())
-
-
-def _is_name(name: bytes) -> bool:
-    """Whether this is a header's name: a token (section 25.1)."""
-    return name in _known_names or _METHOD.fullmatch(name) is not None
+_known_names = frozenset(_NAMES.values())
+_PRINTABLE = bytes(range(0x20, 0x7F))
+_LINE_ENDS = b"\r\n" * HEADERS_MAX
 
 
 _WRONG = ("line", "length", "via", "version", "headers")
@@ -62,8 +59,6 @@ _PLAIN_LINE = re.compile(rb"([A-Z]+) ([A-Za-z][A-Za-z0-9+.-]*:[^\x00-\x20\x7f-\x
 _METHOD = re.compile(rb"[A-Za-z0-9.!%*_+`'~-]+")  # a token of section 25.1
 _URI = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*:[^\x00-\x20\x7f-\xff<>\"]+")
 _SCHEME = re.compile(rb"<?(?:sips?|tel|urn):", re.I)
-# What the headers of a plain message do not have: folded lines, blanks before a line's end, tabs, other line ends.
-_UNPLAIN = (b"\n ", b" \r", b"\t", b":  ")
 # Name, colon, value with its folded lines (section 7.3.1). What has no colon is found as well.
 _HEADER = re.compile(rb"([^\n:]*)(:?)[ \t]*([^\n]*(?:\n[ \t][^\n]*)*)\n?")
 _FOLD = re.compile(rb"[ \t\r]*\n[ \t]+")
@@ -77,7 +72,9 @@ class Request:
     """A SIP request, as far as it could be read. Header names are in lower case and long, values are stripped and
     unfolded."""
 
-    __slots__ = ("body_length", "complete", "content_length", "first", "method", "repeated", "uri", "version", "wrong")
+    __slots__ = (
+        "body_length", "complete", "content_length", "first", "method", "plain", "repeated", "uri", "version", "wrong",
+    )  # fmt: skip
 
     def __init__(self, method: bytes, uri: bytes, version: bytes) -> None:
         self.method, self.uri, self.version = method, uri, version
@@ -92,6 +89,8 @@ class Request:
         self.complete = False
         """The blank line after the headers was there."""
         self.wrong: set[str] = set()
+        self.plain = False
+        """Each header came once, on one line, and no value is empty or has a line feed or carriage return."""
 
     def header(self, name: bytes) -> bytes:
         """The first value of the header, empty when it is absent."""
@@ -189,12 +188,13 @@ def parse(data: bytes, stream: bool = False) -> Request | None:
 
 def _read_headers(request: Request, data: bytes, begin: int) -> None:
     """Fill in the headers that begin there, and how much stands behind them."""
-    blank_line = data.find(b"\r\n\r\n", begin)
+    # Mostly there is no body. Where its end looks like this one, the lines before it show that.
+    blank_line = len(data) - 4 if data.endswith(b"\r\n\r\n") else data.find(b"\r\n\r\n", begin)
     if 0 <= blank_line < begin + HEAD_SIZE_MAX:
         first = _plain_headers(data[begin:blank_line])
         if first is not None:
             request.first = first
-            request.complete = True
+            request.plain = request.complete = True
             request.body_length = len(data) - blank_line - 4
             return
     _read_odd_headers(request, data, begin)
@@ -203,21 +203,24 @@ def _read_headers(request: Request, data: bytes, begin: int) -> None:
 def _plain_headers(head: bytes) -> dict[bytes, bytes] | None:
     """The headers of a head that is as most are: a line each, `Name: value`, none twice; None for any other."""
     lines = head.split(b"\r\n")
-    others = len(lines) - 1
-    if others >= HEADERS_MAX or head.count(b"\n") != others or head.count(b"\r") != others:
+    # Nothing but printable bytes and the ends of these lines; no blanks around a value. A folded line shows by its
+    # name.
+    if len(lines) > HEADERS_MAX or head.translate(None, _PRINTABLE) != _LINE_ENDS[: 2 * len(lines) - 2]:
         return None
-    for odd in _UNPLAIN:
-        if odd in head:
-            return None
+    if b" \r" in head or b":  " in head or head.endswith(b" "):
+        return None
     first = {_NAMES.get(name) or _known_as(name): value for name, _, value in [line.partition(b": ") for line in lines]}
-    # An empty name or value, or a name with other characters, shows that the line was not `Name: value`.
-    sound = len(first) == len(lines) and all(first.values()) and all(map(_is_name, first))
-    return first if sound and not head.endswith(b" ") else None
+    # An empty name or value, or a name that is no token (section 25.1), shows that the line was not `Name: value`.
+    if len(first) != len(lines) or not all(first.values()):
+        return None
+    if not _known_names.issuperset(first) and not all(map(_METHOD.fullmatch, first)):
+        return None
+    return first
 
 
 def _known_as(name: bytes) -> bytes:
     """A header's name as we call it."""
-    name = name.strip(b" \t").lower()
+    name = name.lower()
     return _COMPACT.get(name, name)
 
 
@@ -237,7 +240,7 @@ def _read_odd_headers(request: Request, data: bytes, begin: int) -> None:
         del found[HEADERS_MAX:]
     first = request.first
     for name, colon, text in found:
-        known = _NAMES.get(name) or _known_as(name)
+        known = _NAMES.get(name) or _known_as(name.strip(b" \t"))
         if not colon or not known:
             if name.strip(b" \t\r") or colon:
                 request.wrong.add("headers")
@@ -254,26 +257,32 @@ def _read_odd_headers(request: Request, data: bytes, begin: int) -> None:
 def _check(request: Request, stream: bool) -> None:
     """Name what is wrong with the headers."""
     first, wrong = request.first, request.wrong
-    via = first.get(b"via", b"")
+    get = first.get
+    via = get(b"via", b"")
     if not (via.startswith(b"SIP/") or _VIA.match(via)):
         wrong.add("via")
     # RFC 3261, section 8.1.1, without Max-Forwards, which nobody needs to be answered
-    if not (request.complete and first.get(b"from") and first.get(b"to") and first.get(b"call-id")):
+    if not (request.complete and get(b"from") and get(b"to") and get(b"call-id")):
         wrong.add("headers")
     # CSeq is a number and the method (section 8.1.1.5)
-    number, _, method = first.get(b"cseq", b"").partition(b" ")
+    number, _, method = get(b"cseq", b"").partition(b" ")
     if method.lstrip() != request.method or not number.isdigit() or len(number) > CSEQ_DIGITS_MAX:
         wrong.add("headers")
-    length = first.get(b"content-length")
+    length = get(b"content-length")
     if length is None:
         if stream:
             wrong.add("length")
-    elif length.isdigit() and len(length) <= 9 and all(v == length for v in request.values(b"content-length")):
+    elif length.isdigit() and len(length) <= 9 and _agreed(request, length):
         request.content_length = int(length)
         if not stream and request.content_length > request.body_length:
             wrong.add("length")
     else:
         wrong.add("length")
+
+
+def _agreed(request: Request, length: bytes) -> bool:
+    """Whether no further Content-Length says another length."""
+    return not request.repeated or all(value == length for value in request.values(b"content-length"))
 
 
 def credentials(request: Request) -> dict[bytes, bytes]:
@@ -282,6 +291,8 @@ def credentials(request: Request) -> dict[bytes, bytes]:
     Quotes are removed, what stands between them is left as it was sent.
     """
     for name in (b"authorization", b"proxy-authorization"):
+        if name not in request.first:
+            continue
         for value in request.values(name):
             scheme, _, rest = value.partition(b" ")
             if scheme.lower() == b"digest":

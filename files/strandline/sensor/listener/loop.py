@@ -33,7 +33,7 @@ class Loop:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
         self._epoll = select.epoll()
-        self._calls: dict[int, Callable[[], None]] = {}
+        self._calls: dict[int, Callable[[], bool | None]] = {}
         self._tickers: list[Ticker] = []
         self._due = 0.0
         self._stopping = False
@@ -42,8 +42,11 @@ class Loop:
         self._epoll.register(self._wake_read, READABLE)
         self._calls[self._wake_read] = self._woken
 
-    def watch(self, sock: socket.socket, mask: int, call: Callable[[], None]) -> None:
-        """Call `call` whenever the socket is ready for `mask`; replaces an earlier wish."""
+    def watch(self, sock: socket.socket, mask: int, call: Callable[[], bool | None]) -> None:
+        """Call `call` whenever the socket is ready for `mask`; replaces an earlier wish.
+
+        It returns false when nothing that ticks has anything new to do.
+        """
         descriptor = sock.fileno()
         if descriptor in self._calls:
             self._epoll.modify(descriptor, mask)
@@ -88,12 +91,10 @@ class Loop:
             self._due = min(wishes, default=NEVER)
         until = self._due if end is None else min(self._due, end)
         ready = self._epoll.poll(None if until == NEVER else max(0.0, until - now))
-        if ready:
-            self._due = min(self._due, now + TICK)
         for descriptor, _ in ready:
             call = self._calls.get(descriptor)  # none: closed earlier in this very turn
-            if call is not None:
-                call()
+            if call is not None and call() is not False:
+                self._due = min(self._due, now + TICK)
 
     def close(self) -> None:
         """Give back the loop's own descriptors; not those it watched."""

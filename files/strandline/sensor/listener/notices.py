@@ -35,6 +35,10 @@ class Notices:
         """How often since the start."""
         return self._totals.get(what, 0)
 
+    def pending(self) -> bool:
+        """Whether something waits for its report."""
+        return bool(self._changed)
+
     def tick(self, now: float) -> float | None:
         """Report what changed when a report is due; returns when the next one is (monotonic seconds), None for
         never."""

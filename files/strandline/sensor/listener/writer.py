@@ -57,8 +57,9 @@ class EventWriter:
 
     def write(self, happened: event.Event, flow: event.Flow) -> None:
         """Send the event, stamped with the present time."""
-        message = event.datagram(event.render(happened, flow), self._wall(), self._program, self._pid)
-        self._flush()
+        message = event.datagram(happened, flow, self._wall(), self._program, self._pid)
+        if self._waiting:
+            self._flush()
         if not self._waiting and self._send(message):
             return
         if self._waiting_bytes + len(message) > BACKLOG_MAX:
@@ -66,7 +67,7 @@ class EventWriter:
             return
         self._waiting.append(message)
         self._waiting_bytes += len(message)
-        if self._waiting_bytes > BACKLOG_MAX // 2:
+        if len(self._waiting) == 1 or self._waiting_bytes > BACKLOG_MAX // 2:
             self._hurry()
 
     def tick(self, now: float) -> float | None:
@@ -103,7 +104,7 @@ class EventWriter:
         """True when the message is off our hands. A dead socket is replaced once."""
         for _ in range(2):
             try:
-                self._connected().send(message)
+                (self._socket or self._connected()).send(message)
             except BlockingIOError:
                 return False
             except OSError as error:
