@@ -379,3 +379,42 @@ def test_a_fault_of_ours_does_not_stop_the_next(
     client.sendall(b"RFB 003.008\n")
     service.sink.find(client.getsockname()[1], "vnc.client")
     assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+TLS_HELLO = (
+    bytes.fromhex("16030100a5010000a10303" + "0a" * 32 + "20" + "0d" * 32 + "00261302130313011303c02cc030")
+    + b"\r\n\r\nOPTIONS \x00\xff\x00\x01" * 4
+)
+"""A ClientHello's beginning with what would be line ends in a text."""
+
+VALID = {"sip": sip("REGISTER", transport="TCP"), "vnc": b"RFB 003.008\n", "telnet": b"root\r\nadmin\r\n"}
+UNDERSTOOD = {"sip": "sip.request", "vnc": "vnc.client", "telnet": "telnet.login"}
+
+
+@pytest.mark.parametrize("protocol", VALID)
+@pytest.mark.parametrize(
+    ("said", "reasons", "begins"),
+    [
+        (b"", {"closed"}, '""'),
+        (b"GET / HTTP/1.1\r\nHost: 203.0.113.9\r\n\r\n", {"garbage", "foreign"}, r'"GET / HTTP/1.1\x0d\x0a'),
+        (TLS_HELLO, {"garbage", "foreign"}, r'"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03\x0a'),
+    ],
+    ids=["nothing", "HTTP", "TLS"],
+)
+def test_every_connection_leaves_one_trace(
+    serve: Serve, protocol: str, said: bytes, reasons: set[str], begins: str
+) -> None:
+    service = serve(protocol)
+    client = service.tcp_client()
+    port = client.getsockname()[1]
+    client.sendall(said)
+    pause()
+    client.close()
+    (found,) = service.sink.wait(1)
+    assert (found.name, found.sport) == (f"{protocol}.malformed", port)
+    assert found.trusted["reason"] in reasons
+    assert found.values["data"].startswith(begins)
+    other = service.tcp_client()
+    other.sendall(VALID[protocol])
+    assert service.sink.find(other.getsockname()[1], UNDERSTOOD[protocol])
+    assert len([record for record in service.sink.records if record.sport == port]) == 1
