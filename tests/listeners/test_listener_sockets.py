@@ -88,7 +88,7 @@ def test_a_burst_is_logged_before_any_of_it_is_answered() -> None:
         client.settimeout(1)
         loop = Loop()
         server = DatagramServer(loop, sock, handle, Recorder(), Notices(lambda _: None))
-        for burst in (["a", "fault", "b"], ["c", "d"]):  # the second one is waited for
+        for burst in (["a", "fault", "b"], ["c", "d"]):
             for name in burst:
                 client.send(name.encode())
             server._readable()

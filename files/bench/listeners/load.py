@@ -65,10 +65,10 @@ def sip(address: str, port: str, method: str, count: str, rate: str) -> int:
             if (number + 1) % BURST:
                 continue
             due = begin + (number + 1) / float(rate)
-            while (left := due - time.monotonic()) > 0:
-                if select.select([client], [], [], left)[0]:
-                    client.recv(65536)
-                    answers += 1
+            # Also when it is late: its queue would not hold the answers to many bursts.
+            while select.select([client], [], [], max(0.0, due - time.monotonic()))[0]:
+                client.recv(65536)
+                answers += 1
         while answers < int(count) and select.select([client], [], [], 1.0)[0]:
             client.recv(65536)
             answers += 1

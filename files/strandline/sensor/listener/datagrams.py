@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 
 from .faults import report
 from .loop import READABLE
@@ -22,10 +21,6 @@ DATAGRAMS_PER_TURN = 64
 BYTES_PER_TURN = 262144
 """Bytes that are read in a turn, but for the last datagram: they are kept until all of them are answered."""
 
-GATHER = 0.0005
-"""Seconds that a turn waits for more before it reads, if the one before it found several: scanners send in bursts, and
-to be woken costs more than all the work for one datagram. No PBX answers faster."""
-
 KERNEL_DROPS = "datagrams dropped by the kernel because we were too slow"
 
 
@@ -43,7 +38,6 @@ class DatagramServer:
         self._loop, self._handle, self._writer, self._notices = loop, handle, writer, notices
         self._port = DatagramPort(sock)
         self._kernel_drops = 0
-        self._gather = False
         loop.watch(sock, READABLE, self._readable)
 
     def _readable(self) -> bool:
@@ -73,17 +67,9 @@ class DatagramServer:
 
     def _receive(self) -> list[Datagram]:
         """What waits, at most as much as a turn may take."""
-        if self._gather:
-            time.sleep(GATHER)
         received: list[Datagram] = []
         room = BYTES_PER_TURN
-        while len(received) < DATAGRAMS_PER_TURN and room > 0:
-            datagram = self._port.receive()
-            if datagram is None:
-                # To ask for one that is not there costs as much as a part of an event.
-                self._gather = len(received) > 1
-                return received
+        while len(received) < DATAGRAMS_PER_TURN and room > 0 and (datagram := self._port.receive()) is not None:
             received.append(datagram)
             room -= len(datagram.data)
-        self._gather = False
         return received
