@@ -103,6 +103,7 @@ class Session:
         self._logged = False  # anything at all
         self._foreign = False  # it speaks another protocol, which is logged
         self._first = bytearray()
+        self._received = 0
         # The stream: what is not worked off, and who reads it.
         self._buffer = bytearray()
         self._skipping = False
@@ -143,6 +144,7 @@ class Session:
             self._time_is_up()
         elif not (self._over or self._closing):
             self._first += data[: DATA_MAX - len(self._first)]
+            self._received += len(data)
             self._buffer += data
             while not (self._over or self._closing) and self._read():
                 pass
@@ -548,6 +550,8 @@ class Session:
         self._say(b"250 2.0.0 Ok")
 
     def _quit(self, raw: bytes, line: bytes) -> None:  # noqa: ARG002
+        # What came behind it was not read.
+        del self._first[self._received - len(self._buffer) :]
         self._buffer.clear()
         self._transaction_over("command")
         self._unfinished("closed")
