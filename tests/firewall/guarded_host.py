@@ -139,7 +139,11 @@ class Host:
         """Run a Python program in a namespace, in the background."""
         command = ["ip", "netns", "exec", where, sys.executable, "-c", program, *arguments]
         started = subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})}
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **(environment or {})},
         )
         self._stack.callback(end, started)
         return started
@@ -168,8 +172,9 @@ def end(started: subprocess.Popen[str]) -> None:
     """End what was started."""
     started.kill()
     started.wait()
-    if started.stdout is not None:
-        started.stdout.close()
+    for pipe in (started.stdin, started.stdout):
+        if pipe is not None:
+            pipe.close()
 
 
 def run(*command: str) -> str:

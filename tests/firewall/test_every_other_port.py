@@ -37,7 +37,7 @@ TALK = """
 import socket, sys
 host, port, said = sys.argv[1], int(sys.argv[2]), sys.argv[3].encode()
 try:
-    with socket.create_connection((host, port), timeout=2) as client:
+    with socket.create_connection((host, port), timeout=4) as client:
         client.sendall(said)
         print(client.recv(100).decode() or "closed")
 except TimeoutError:
@@ -49,7 +49,7 @@ SAY = """
 import socket, sys
 host, port, said = sys.argv[1], int(sys.argv[2]), sys.argv[3].encode()
 with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as client:
-    client.settimeout(1)
+    client.settimeout(2)
     client.connect((host, port))
     client.send(said)
     try:
