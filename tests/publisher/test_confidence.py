@@ -19,7 +19,7 @@ from publisher_database import BINARIES, Database, Sighting, database
 from publisher_fakes import END, FakeSource, row
 from strandline.publisher import confidence, config, publish, window
 from strandline.publisher.errors import SourceError
-from strandline.publisher.source import PostgresSource
+from strandline.publisher.source import PostgresSource, TakePast
 
 DAY = timedelta(days=1)
 needs_postgresql = pytest.mark.skipif(not BINARIES, reason="PostgreSQL is not installed on this machine")
@@ -278,6 +278,27 @@ def test_a_feed_whose_history_can_not_be_read_keeps_its_model(
     assert confidence.renew(settings.state, source, {"dnsrd": 1}, now)
     monkeypatch.undo()
     assert confidence.load(settings.state) == confidence.Models(now, {"dnsrd": model})
+
+
+def test_a_flood_of_forged_sources_is_sampled_evenly(source: FakeSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few of them are published, and more rows come than the memory holds: each day has its share of what is kept."""
+    monkeypatch.setattr(confidence, "_MOST_ROWS", 1000)
+
+    def many(category: str, day: datetime, sample: int, take: TakePast) -> None:
+        assert (category, sample) == ("dnsrd", 1)
+        for _ in range(5000):
+            take(1.0, 0.0, day.day, 0, 1, day.day % 2 == 0)
+
+    monkeypatch.setattr(source, "recurrence", many)
+    days = [END + n * DAY for n in range(4)]
+    rows = confidence._rows(source, "dnsrd", 100, days)
+    assert len(rows.inputs) == len(rows.again) == 1000
+    for day in days:
+        share = [
+            again for values, again in zip(rows.inputs, rows.again, strict=True) if values[3] == math.log2(day.day)
+        ]
+        assert 190 < len(share) < 310
+        assert set(share) == {day.day % 2 == 0}
 
 
 # From the database

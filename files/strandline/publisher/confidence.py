@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import random
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,6 +35,7 @@ TRAINED_ON = 14
 HELD_OUT = 7
 _WINDOW = 7  # days
 _ROWS = 20_000  # of each of the two parts, about: more would take longer and hardly change the coefficients
+_MOST_ROWS = 2 * _ROWS
 _FEWEST_ROWS = 500
 _FEWEST_OF_A_KIND = 50  # that were seen again, and that were not
 _RENEWED_AFTER = timedelta(days=7)
@@ -417,15 +419,30 @@ def fitted(snapshot: Snapshot, category: str, addresses: int, now: datetime) -> 
 
 
 def _rows(snapshot: Snapshot, category: str, addresses: int, days: Sequence[datetime]) -> Rows:
-    found = Rows()
+    found = _Sample(_MOST_ROWS)
+    # Most rows never leave the database. A flood of forged sources, of which few are published, is not in `addresses`.
     sample = max(1, round(addresses * len(days) / _ROWS))
     for day in days:
-        snapshot.recurrence(category, day, sample, _adder(found))
-    return found
+        snapshot.recurrence(category, day, sample, found.take)
+    return found.rows
 
 
-def _adder(found: Rows) -> Callable[[float, float, int, int, int, bool], None]:
-    def take(idle: float, span: float, events: int, verified: int, days: int, again: bool) -> None:
-        found.add(inputs(idle, span, events, verified, days), again)
+class _Sample:
+    """Rows of which each had the same chance to be among them: at most so many, however many come (Vitter's R)."""
 
-    return take
+    def __init__(self, most: int) -> None:
+        self.rows = Rows()
+        self._most = most
+        self._came = 0
+        self._random = random.Random(0)  # noqa: S311 - the same rows for the same history
+
+    def take(self, idle: float, span: float, events: int, verified: int, days: int, again: bool) -> None:
+        """Take a source; see source.TakePast."""
+        self._came += 1
+        if len(self.rows.again) < self._most:
+            self.rows.add(inputs(idle, span, events, verified, days), again)
+            return
+        place = self._random.randrange(self._came)
+        if place < self._most:
+            self.rows.inputs[place] = inputs(idle, span, events, verified, days)
+            self.rows.again[place] = again
