@@ -353,7 +353,7 @@ def test_what_follows_the_end_is_not_read() -> None:
 def test_headers_are_looked_for_in_the_first_lines_only() -> None:
     assert body_of(b"X: y\r\n" * 900 + b"Subject: x\r\n.\r\n").values["subject"] == '"x"'
     assert body_of(b"X: y\r\n" * 1100 + b"Subject: x\r\n.\r\n").values["subject"] == '""'
-    assert body_of(b"Subject: x\r\n" + b" y" * 5000 + b"\r\n.\r\n").values["subject"].endswith('y"/1024')
+    assert body_of(b"Subject: x\r\n" + b" y" * 5000 + b"\r\n.\r\n").values["subject"].endswith('"/1024')
 
 
 def test_a_client_that_speaks_first_is_heard() -> None:
