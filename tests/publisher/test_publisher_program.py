@@ -11,7 +11,7 @@ from publisher_fakes import ROOT, FakeSource, every_feed, row
 from strandline.collector import loader as load_events
 from strandline.event import feeds
 from strandline.publisher import __main__ as program
-from strandline.publisher import config, mirror, store
+from strandline.publisher import confidence, config, mirror, store
 from strandline.publisher.errors import SourceUnavailableError
 from strandline.shared.settings import ConfigurationError
 
@@ -91,6 +91,24 @@ def test_exit_status(file: Path, database: FakeSource, tmp_path: Path) -> None:
         program.main(["--config", str(file), "--end", "2026-11-25T03:30Z"])
     assert wrong.value.code == 2
     assert program.main(["--config", str(tmp_path / "none.yml")]) == 78
+
+
+@pytest.mark.parametrize("error", [SourceUnavailableError("down"), OSError("full"), ZeroDivisionError("a mistake")])
+def test_a_confidence_that_can_not_be_fitted_fails_no_run(
+    file: Path,
+    database: FakeSource,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(confidence, "renew", fails)
+    database.categories["dnsrd"] = [row("198.18.0.1")]
+    assert program.main(["--config", str(file), "--end", "2026-11-25T03:00Z"]) == 0
+    assert "the confidence can't be fitted again" in caplog.text
+    assert len(database.notes) == 1, "the watcher is told all the same"
 
 
 def test_while_another_run_goes_on_it_is_tried_again_later(

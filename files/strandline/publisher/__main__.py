@@ -136,6 +136,8 @@ def _renew_confidence(settings: config.Config, source: Source, sizes: Mapping[st
         confidence.renew(settings.state, source, sizes, now)
     except (OSError, SourceError) as error:
         _LOG.warning("the confidence can't be fitted again: %s", error)
+    except Exception:  # a mistake of this program; what is published is published
+        _LOG.exception("the confidence can't be fitted again")
 
 
 def _note(settings: config.Config, source: Source, stale_after: datetime | None, problems: Sequence[str]) -> None:
