@@ -152,7 +152,7 @@ def test_ndjson_has_both_families_and_whole_names(everyday: config.Config, files
 
 def test_checksums_stand_beside_each_file(everyday: config.Config, files: dict[str, str]) -> None:
     names = [path.name for path in (everyday.webroot / "current").iterdir() if path.suffix in (".txt", ".ndjson")]
-    assert len(names) == 43
+    assert len(names) == 49
     for name in set(names) - {"robots.txt"}:
         content = (everyday.webroot / "current" / name).read_bytes()
         for algorithm in ("sha256", "md5"):
