@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -57,9 +56,7 @@ def settings(tmp_path: Path, catalogues_feeds: tuple[config.Feed, ...]) -> confi
 
 @pytest.fixture
 def everyday(settings: config.Config, source: FakeSource) -> config.Config:
-    """Settings with rows of every kind in each category of the source, and a six-column feed besides."""
-    proto41 = config.Feed("proto41", "IPv6 in IPv4", "Addresses seen to send protocol 41.", first_seen=True)
-    settings = dataclasses.replace(settings, feeds=(*settings.feeds, proto41))
+    """Settings with rows of every kind in each category of the source."""
     mixed = [f"198.18.{third}.{last}" for third in range(9) for last in (1, 10, 2, 100)]
     for feed in settings.feeds:
         source.categories[feed.category] = [

@@ -67,7 +67,7 @@ def test_lines_are_those_of_the_real_feed(settings: config.Config) -> None:
 
 
 def test_header_and_footer(feeds: dict[str, str]) -> None:
-    assert len(feeds) == 14
+    assert len(feeds) == 16
     for name, text in feeds.items():
         lines = text.split("\n")
         category = name.removesuffix(".txt")
@@ -119,9 +119,10 @@ def test_readers_take_every_line(everyday: config.Config, feeds: dict[str, str])
 
 @pytest.mark.slow
 def test_intelmq_parses_every_feed(everyday: config.Config, feeds: dict[str, str], files: dict[str, str]) -> None:
-    """Also the IPv6 files, and names that are nothing but pipes; but for three categories, which it does not know."""
+    """Also the IPv6 files, and names that are nothing but pipes; but for five categories, which it does not know."""
     assert "sshpwauth-ipv6.txt" in files
-    unknown = {f"ntpmode{mode}{family}.txt" for mode in (3, 6, 7) for family in ("", "-ipv6")}
+    foreign = ("anytcp", "anyudp", "ntpmode3", "ntpmode6", "ntpmode7")
+    unknown = {f"{name}{family}.txt" for name in foreign for family in ("", "-ipv6")}
     result = intelmq_venv.parse(everyday.webroot / "current" / name for name in files if name != "robots.txt")
     assert result.returncode == 0, result.stdout + result.stderr[-2000:]
     assert set(re.findall("unknown to IntelMQ: (.*)", result.stdout)) == unknown
@@ -152,7 +153,7 @@ def test_ndjson_has_both_families_and_whole_names(everyday: config.Config, files
 
 def test_checksums_stand_beside_each_file(everyday: config.Config, files: dict[str, str]) -> None:
     names = [path.name for path in (everyday.webroot / "current").iterdir() if path.suffix in (".txt", ".ndjson")]
-    assert len(names) == 43
+    assert len(names) == 49
     for name in set(names) - {"robots.txt"}:
         content = (everyday.webroot / "current" / name).read_bytes()
         for algorithm in ("sha256", "md5"):

@@ -263,7 +263,7 @@ def small_disk(size: str) -> Iterator[Path]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a file system")
 def test_a_full_disk_leaves_the_site_as_it_was(settings: config.Config, source: FakeSource) -> None:
-    with small_disk("5m") as disk:
+    with small_disk("5800k") as disk:
         (disk / "www").mkdir()
         (disk / "state").mkdir()
         settings = dataclasses.replace(settings, webroot=disk / "www", state=disk / "state")
