@@ -67,7 +67,7 @@ def test_lines_are_those_of_the_real_feed(settings: config.Config) -> None:
 
 
 def test_header_and_footer(feeds: dict[str, str]) -> None:
-    assert len(feeds) == 16
+    assert len(feeds) == 18
     for name, text in feeds.items():
         lines = text.split("\n")
         category = name.removesuffix(".txt")
@@ -153,7 +153,7 @@ def test_ndjson_has_both_families_and_whole_names(everyday: config.Config, files
 
 def test_checksums_stand_beside_each_file(everyday: config.Config, files: dict[str, str]) -> None:
     names = [path.name for path in (everyday.webroot / "current").iterdir() if path.suffix in (".txt", ".ndjson")]
-    assert len(names) == 49
+    assert len(names) == 55
     for name in set(names) - {"robots.txt"}:
         content = (everyday.webroot / "current" / name).read_bytes()
         for algorithm in ("sha256", "md5"):

@@ -263,7 +263,11 @@ def small_disk(size: str) -> Iterator[Path]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a file system")
 def test_a_full_disk_leaves_the_site_as_it_was(settings: config.Config, source: FakeSource) -> None:
-    with small_disk("5800k") as disk:
+    fill(settings, source)
+    run(settings, source)
+    # Room for two generations, each file a page or more, and not for one that is much larger.
+    pages = sum(1 + path.stat().st_size // 4096 for path in settings.webroot.rglob("*"))
+    with small_disk(f"{pages * 10}k") as disk:
         (disk / "www").mkdir()
         (disk / "state").mkdir()
         settings = dataclasses.replace(settings, webroot=disk / "www", state=disk / "state")
