@@ -101,14 +101,15 @@ def _run(options: argparse.Namespace) -> int:
             raise
         # Whatever happened: a mirror that missed something gets it now.
         missed = _push(settings)
+        late = ""
         if not outcome.source_unavailable and not options.end:
+            # The list has a day's time, and the next run tries again: this one has done what it was for.
             late = pairs.refresh(source, settings.state, settings.pairs, now=now, through_now=settings.through_now)
             if late:
                 _LOG.error("%s", late)
-                missed.append(late)
         if not outcome.source_unavailable:
             _renew_confidence(settings, source, outcome.sizes, now)
-    _note(settings, source, outcome.stale_after, [*outcome.problems, *missed])
+    _note(settings, source, outcome.stale_after, [*outcome.problems, *missed, *([late] if late else [])])
     if outcome.source_unavailable:
         return _EX_TEMPFAIL
     return 1 if outcome.failed or missed else 0
