@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import socket
 import subprocess
@@ -84,13 +85,17 @@ tcp LISTEN 0      128  0.0.0.0:22    0.0.0.0:* uid:995 ino:7334599 sk:1293 cgrou
 tcp LISTEN 0      1024         *:5060        *:* ino:7345173 sk:1297 v6only:0 <-> skmem:(r0,rb32768,t0,tb16384,f0,w0,o0,bl0,d0)
 tcp LISTEN 0      1024 192.0.2.7:5900 0.0.0.0:* ino:77 sk:1
 tcp LISTEN 0      1024 garbage
-raw UNCONN 0      0      0.0.0.0:41   0.0.0.0:* ino:88 sk:2 skmem:(r0,rb212992,t0,tb212992,f0,w0,o0,bl0,d3)
-raw UNCONN 0      0      *:58         *:* ino:89 sk:2
 """  # noqa: E501
+RAW = """\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
+  58: 00000000:003A 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 104 2 0000000000000000 0
+ 209: 00000000:0029 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 88 2 0000000000000000 3
+ 226: 070200C0:0029 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 89 2 0000000000000000 0
+"""
 
 
 def test_sockets_and_their_drops() -> None:
-    found = list(sockets.parse(SS))
+    found = [*sockets.parse(SS), *sockets.parse_raw(RAW)]
     assert [(s.proto, s.address, s.port, s.inode, s.drops) for s in found] == [
         ("udp", "127.0.0.1", 53, "7341342", 17),
         ("udp", "fe80::8c3b", 53, "9", 1),
@@ -98,12 +103,22 @@ def test_sockets_and_their_drops() -> None:
         ("tcp", "*", 5060, "7345173", 0),
         ("tcp", "192.0.2.7", 5900, "77", 0),
         ("ipv6", "0.0.0.0", 0, "88", 3),
+        ("ipv6", "192.0.2.7", 0, "89", 0),
     ]
     assert [sockets.reachable(found, *where) for where in (("udp", 53), ("tcp", 22), ("tcp", 5060), ("tcp", 5900))] == [
         *["127.0.0.1"] * 3,
         "192.0.2.7",
     ]
     assert sockets.reachable(found, "tcp", 53) is None
+    assert sockets.reachable(found, "ipv6", 0) == "127.0.0.1"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="raw sockets need root")
+def test_a_raw_socket_of_this_host_is_found() -> None:
+    """By what this kernel has, whatever ss knows of it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, sockets.IPV6_IN_IPV4) as raw:
+        inode = str(os.fstat(raw.fileno()).st_ino)
+        assert ("ipv6", inode) in {(found.proto, found.inode) for found in sockets.listening()}
 
 
 def test_netstat() -> None:

@@ -51,7 +51,7 @@ def test_the_script_feeds_every_feed(
 
         wanted = {name: value if isinstance(value, list) else [value] for name, value in feed.get("where", {}).items()}
         return row["event"] == feed["event"] and all(
-            fold(row["data"].get(name)) in map(fold, values) for name, values in wanted.items()
+            fold(row["data"].get(name, row.get(name))) in map(fold, values) for name, values in wanted.items()
         )
 
     assert [name for name, feed in feeds.items() if not any(matches(row, feed) for row in expected)] == []
