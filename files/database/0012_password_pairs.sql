@@ -21,7 +21,7 @@ AS $$
     WHERE tried.username IS NOT NULL AND tried.password IS NOT NULL
     GROUP BY 1, 2 HAVING count(*) >= $2
     ORDER BY 3 DESC, 4 DESC, 1, 2
-    LIMIT $3
+    LIMIT least($3, 1000000)
 $$;
 
 REVOKE ALL ON FUNCTION strandline.password_pairs(date, bigint, bigint) FROM PUBLIC;

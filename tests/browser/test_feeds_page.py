@@ -92,7 +92,7 @@ def looked_up(webroot: Path) -> dict[str, dict[str, Any]]:
         "198.18.1.7", "2A00:0:0::1", "::ffff:198.18.1.8", "198.18.1.200", "10.1.2.3", "2a00::/32", "198.18.1.256",
         "scanner.example.org", "2a00::1::2", "<img src=x onerror=alert(1)>", '198.18.1.7"', "",
     ]  # fmt: skip
-    pages = inspected(webroot, [f"lookup.html?{urlencode({'address': each})}" for each in asked])
+    pages = inspected(webroot, [f"lookup.html#{urlencode({'address': each})}" for each in asked])
     return dict(zip(asked, pages, strict=True))
 
 

@@ -35,7 +35,7 @@ def test_every_feeds_lines_are_in_the_file_of_the_address(settings: config.Confi
     assert files(settings) == {
         "198.ndjson": ["198.18.0.1 dnsrd", "198.18.0.1 sipquery"],
         "192.ndjson": ["192.0.2.9 dnsrd"],
-        "2001.ndjson": ["2001:db8::7 dnsrd"],
+        "v6-20.ndjson": ["2001:db8::7 dnsrd"],
     }
     current = settings.webroot / "current"
     store.check(current)
@@ -51,7 +51,7 @@ def test_every_feeds_lines_are_in_the_file_of_the_address(settings: config.Confi
     assert files(settings) == {
         "198.ndjson": ["198.18.0.2 dnsrd", "198.18.0.1 sipquery"],
         "192.ndjson": ["192.0.2.9 dnsrd"],
-        "2001.ndjson": ["2001:db8::8 dnsrd"],
+        "v6-20.ndjson": ["2001:db8::8 dnsrd"],
     }
     assert (current / "lookup" / "192.ndjson").stat().st_ino == inode
 
@@ -70,6 +70,7 @@ def test_a_kept_file_that_is_damaged_costs_the_look_up_and_nothing_else(
         "the look-up of addresses is left out (sipquery.ndjson: '../../etc/passwd' is no address)" in outcome.problems
     )
     assert files(settings) == {}
+    assert json.loads((settings.webroot / "current" / "feeds.json").read_text())["lookup"] is None
 
 
 def test_an_address_that_is_not_published_any_more_is_not_found_either(
@@ -95,7 +96,14 @@ def test_an_old_generations_files_are_thinned_as_the_others(settings: config.Con
 
 @pytest.mark.parametrize(
     ("address", "name"),
-    [("1.2.3.4", "1"), ("198.18.0.1", "198"), ("2001:db8::7", "2001"), ("2a00::1", "2a00"), ("::7", "0")],
+    [
+        ("1.2.3.4", "1"),
+        ("198.18.0.1", "198"),
+        ("2001:db8::7", "v6-20"),
+        ("2a00::1", "v6-2a"),
+        ("::7", "v6-00"),
+        ("64:ff9b::1", "v6-00"),
+    ],
 )
 def test_names(address: str, name: str, tmp_path: Path) -> None:
     assert lookup.shard(address) == name

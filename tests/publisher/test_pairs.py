@@ -27,8 +27,15 @@ TRIED = [
 ]  # fmt: skip
 
 
-def refresh(settings: config.Config, source: FakeSource, *, now: datetime = NOW, through_now: bool = False) -> str:
-    return pairs.refresh(source, settings.state, settings.pairs, now=now, through_now=through_now)
+def refresh(
+    settings: config.Config,
+    source: FakeSource,
+    *,
+    now: datetime = NOW,
+    through_now: bool = False,
+    loaded: datetime | None = None,
+) -> str:
+    return pairs.refresh(source, settings.state, settings.pairs, now=now, through_now=through_now, loaded=loaded)
 
 
 def published(settings: config.Config, source: FakeSource, *, hours: int = 0) -> dict[str, Any]:
@@ -95,8 +102,29 @@ def test_what_can_not_be_counted_leaves_the_former_list(settings: config.Config,
     assert "statement timeout" in refresh(settings, source, now=tomorrow)
     assert published(settings, source)["daily"][0]["day"] == "2026-11-24"
     source.pairs[NOW.date()] = [("late", "but there", 3, 3)]
-    assert refresh(settings, source, now=tomorrow + timedelta(hours=1)) == "", "the next run tries again"
+    # What may read all of a day's events is not tried each hour.
+    assert refresh(settings, source, now=tomorrow + timedelta(hours=1)) == ""
+    assert [day for day, *_ in source.pairs_asked] == [YESTERDAY, NOW.date()]
+    assert refresh(settings, source, now=tomorrow + timedelta(hours=6)) == ""
     assert published(settings, source, hours=1)["daily"][0]["day"] == "2026-11-25"
+
+
+def test_a_collector_that_lags_is_waited_for_until_noon(settings: config.Config, source: FakeSource) -> None:
+    source.pairs[YESTERDAY] = TRIED
+    late = datetime(2026, 11, 24, 23, 50, tzinfo=UTC)
+    assert refresh(settings, source, loaded=late) == ""
+    assert refresh(settings, source, now=NOW.replace(hour=11), loaded=late) == ""
+    assert source.pairs_asked == []
+    assert refresh(settings, source, now=NOW.replace(hour=12), loaded=late) == ""
+    assert len(source.pairs_asked) == 1
+
+
+def test_a_list_that_can_not_be_written_costs_no_feed(settings: config.Config, source: FakeSource) -> None:
+    source.categories["sshclient"] = [row("198.18.0.1")]
+    (settings.state / "sshidpw.json").write_text(json.dumps({"day": "2026-11-24", "pairs": [["\ud800", "x", 3, 3]]}))
+    outcome = publish.run(settings, source, window.ending_at(END), now=END + timedelta(minutes=3))
+    assert outcome.published == ("sshclient",)
+    assert outcome.problems == ("sshidpw is left out (UnicodeEncodeError)",)
 
 
 @pytest.mark.parametrize(
@@ -138,4 +166,4 @@ def test_a_disk_without_room_is_reported(
 
     monkeypatch.setattr(os, "fsync", full)
     assert "can't be written (No space left on device)" in refresh(settings, source)
-    assert list(Path(settings.state).glob("sshidpw*")) == []
+    assert list(Path(settings.state).glob("sshidpw.json*")) == []

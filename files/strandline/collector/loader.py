@@ -65,8 +65,9 @@ class Loader:
         self.spool = Spool(config.spool, config.chunk_bytes, config.max_line_bytes)
         self.status = Status(config.status)
         self._cleaned = 0.0
-        self._loaded = 0.0  # when a chunk was last read
-        self._settled = 0.0  # when there last was nothing to add up
+        # For all sessions: errors that keep coming must not put off adding up.
+        self._loaded = time.monotonic()  # when a chunk was last read
+        self._settled = time.monotonic()  # when there last was nothing to add up
 
     def run(self) -> None:
         """Work until `stop` is set; a database that is away is waited for."""
@@ -133,7 +134,6 @@ class Loader:
         """Load chunk after chunk, one being written while the next is prepared."""
         writer = Writer(pool, database, self.status.counters)
         batch = Batch()
-        self._loaded = self._settled = time.monotonic()
         try:
             while not self.stop.is_set():
                 begun = time.monotonic()

@@ -101,12 +101,7 @@ def _run(options: argparse.Namespace) -> int:
             raise
         # Whatever happened: a mirror that missed something gets it now.
         missed = _push(settings)
-        late = ""
-        if not outcome.source_unavailable and not options.end:
-            # The list has a day's time, and the next run tries again: this one has done what it was for.
-            late = pairs.refresh(source, settings.state, settings.pairs, now=now, through_now=settings.through_now)
-            if late:
-                _LOG.error("%s", late)
+        late = "" if outcome.source_unavailable or options.end else _count_pairs(settings, source, outcome.loaded, now)
         if not outcome.source_unavailable:
             _renew_confidence(settings, source, outcome.sizes, now)
     _note(settings, source, outcome.stale_after, [*outcome.problems, *missed, *([late] if late else [])])
@@ -129,6 +124,20 @@ def _push(settings: config.Config) -> list[str]:
                 _LOG.error("%s", problem)
                 missed.append(problem)
     return missed
+
+
+def _count_pairs(settings: config.Config, source: Source, loaded: datetime | None, now: datetime) -> str:
+    """Count the list of user names and passwords if it is time. It has a day's time: this run has done its work."""
+    try:
+        problem = pairs.refresh(
+            source, settings.state, settings.pairs, now=now, through_now=settings.through_now, loaded=loaded
+        )
+    except Exception as error:
+        _LOG.exception("%s: not counted", pairs.NAME)
+        return f"{pairs.NAME}: not counted ({type(error).__name__})"
+    if problem:
+        _LOG.error("%s", problem)
+    return problem
 
 
 def _renew_confidence(settings: config.Config, source: Source, sizes: Mapping[str, int], now: datetime) -> None:

@@ -1,7 +1,8 @@
-"""Look-up of one address: all feeds' NDJSON lines once more, in a file for each /8 of IPv4 and each /16 of IPv6.
+"""Look-up of one address: all feeds' NDJSON lines once more, in a file for each /8 of the addresses.
 
 A page of the site fetches the one file that an address is in; a reader without scripts, or a program, does the same by
-hand. Nobody learns who is asked about: the site sees the /8, and no more.
+hand. The site does not learn who is asked about: it sees the /8, and no more. There are at most 256 files for each
+family, whatever sources somebody forges.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ from .addresses import NeverList, packed
 from .formatted import time_limit
 
 _LOG = logging.getLogger(__name__)
-DIRECTORY = "lookup"
 SECONDS = 60.0
 _KEY = '"address": "'
 
 
 def shard(address: str) -> str:
-    """Return the name of an address's file: `192` for 192.0.2.7, `2001` for 2001:db8::7."""
-    return address.partition(":" if ":" in address else ".")[0] or "0"
+    """Return the name of an address's file: `192` for 192.0.2.7, `v6-20` for 2001:db8::7."""
+    if ":" in address:
+        return f"v6-{int(address.partition(':')[0] or '0', 16) >> 8:02x}"
+    return address.partition(".")[0]
 
 
 def gather(files: Iterable[Path], never: NeverList) -> dict[str, bytearray]:
@@ -47,10 +49,11 @@ def gather(files: Iterable[Path], never: NeverList) -> dict[str, bytearray]:
     return found
 
 
-def write(builder: store.Builder, feeds: Iterable[str], former: Path | None, never: NeverList) -> list[str]:
+def write(builder: store.Builder, feeds: Iterable[str], former: Path | None, never: NeverList) -> str:
     """Write the look-up's files from what the generation has of the feeds already.
 
-    Returns what went wrong: the feeds are published all the same. Raises OSError when the disk can't be written.
+    Returns what went wrong: there is no look-up then, and the feeds are published all the same. Raises OSError when the
+    disk can't be written.
     """
     paths = [path for feed in feeds if (path := builder.directory / f"{feed}.ndjson").is_file()]
     try:
@@ -58,7 +61,7 @@ def write(builder: store.Builder, feeds: Iterable[str], former: Path | None, nev
             found = gather(paths, never)
     except (OSError, ValueError, KeyError, TypeError) as error:
         _LOG.exception("the look-up is left out")
-        return [f"the look-up of addresses is left out ({' '.join(str(error).split()) or type(error).__name__})"]
+        return f"the look-up of addresses is left out ({' '.join(str(error).split()) or type(error).__name__})"
     for name, content in sorted(found.items()):
-        builder.renew(f"{DIRECTORY}/{name}.ndjson", bytes(content), former, companions=[store.PACKED])
-    return []
+        builder.renew(f"{store.LOOKUP}/{name}.ndjson", bytes(content), former, companions=[store.PACKED])
+    return ""

@@ -11,6 +11,7 @@ import dataclasses
 import io
 import json
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -23,6 +24,8 @@ from .errors import SourceError
 _LOG = logging.getLogger(__name__)
 NAME = "sshidpw"
 TITLE = "SSH user names and passwords"
+_PATIENCE = timedelta(hours=12)
+_PAUSE = timedelta(hours=6)
 DESCRIPTION = (
     "Pairs of user name and password that were tried over SSH on one day, the ones that most sources tried first."
 )
@@ -85,18 +88,32 @@ def _pair(username: object, password: object, sources: object, attempts: object)
     return Pair(username, password, int(str(sources)), int(str(attempts)))
 
 
-def refresh(source: Counts, state: Path, limits: Limits, *, now: datetime, through_now: bool) -> str:
+def _is_due(known: Day | None, day: date, tried: Path, now: datetime, loaded: datetime | None) -> bool:
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    if known is not None and known.day == day:
+        return False
+    if loaded is not None and loaded < midnight and now - midnight < _PATIENCE:
+        _LOG.info("%s: a collector has not brought all of %s yet", NAME, day)
+        return False
+    return not tried.is_file() or abs(now - datetime.fromtimestamp(tried.stat().st_mtime, UTC)) >= _PAUSE
+
+
+def refresh(
+    source: Counts, state: Path, limits: Limits, *, now: datetime, through_now: bool, loaded: datetime | None = None
+) -> str:
     """Count the pairs of yesterday unless that was done; with `through_now` those of today, each time.
 
-    Returns a sentence when they can't be counted: the former list stays then.
+    `loaded` says until when every collector has brought its events: before noon a day that is not whole is waited for.
+    Returns a sentence when they can't be counted: the former list stays then, and hours pass before the next try.
     """
-    if not limits.sources:
-        return ""
-    day = now.astimezone(UTC).date() - timedelta(days=not through_now)
-    known = load(state, limits)
-    if known is not None and known.day == day and not through_now:
+    now = now.astimezone(UTC)
+    day = now.date() - timedelta(days=not through_now)
+    tried = state / f"{NAME}.tried"
+    if not limits.sources or not (through_now or _is_due(load(state, limits), day, tried, now, loaded)):
         return ""
     try:
+        tried.touch()
+        os.utime(tried, (now.timestamp(), now.timestamp()))
         pairs = source.password_pairs(day, sources=limits.sources, most=limits.most)
         documents.write(_path(state), {"day": day.isoformat(), "pairs": pairs})
     except SourceError as error:
@@ -104,6 +121,7 @@ def refresh(source: Counts, state: Path, limits: Limits, *, now: datetime, throu
     except OSError as error:
         return f"{NAME}: {_path(state)} can't be written ({error.strerror})"
     _LOG.info("%s: %d pairs of %s", NAME, len(pairs), day)
+    tried.unlink(missing_ok=True)
     return ""
 
 
@@ -121,5 +139,9 @@ def render_ndjson(found: Day) -> bytes:
     ).encode()
 
 
-FILES = {f"{NAME}.csv": ("pairs-csv", render_csv), f"{NAME}.ndjson": ("pairs-ndjson", render_ndjson)}
-"""The list's files, each with its format and what writes it."""
+def contents(found: Day) -> dict[str, tuple[str, bytes]]:
+    """Return the list's files, each with its format and content."""
+    return {
+        f"{NAME}.csv": ("pairs-csv", render_csv(found)),
+        f"{NAME}.ndjson": ("pairs-ndjson", render_ndjson(found)),
+    }

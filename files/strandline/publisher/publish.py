@@ -38,6 +38,8 @@ class Outcome:
     problems: tuple[str, ...] = ()
     stale_after: datetime | None = None
     sizes: Mapping[str, int] = field(default_factory=dict)
+    loaded: datetime | None = None
+    """Until when every collector has brought its events; None when that is not known."""
 
 
 class Gathered:
@@ -349,10 +351,17 @@ class Run:
             len(listing.proven[4]), len(listing.proven[6]), (*problems, *written.problems), written.files
         )
 
-    def daily(self, builder: store.Builder) -> tuple[site.Daily, ...]:
-        """Write the lists that are counted once a day. Raises OSError."""
+    def daily(self, builder: store.Builder) -> tuple[tuple[site.Daily, ...], str]:
+        """Write the lists that are counted once a day; also returns what went wrong. Raises OSError."""
         found = pairs.load(self.config.state, self.config.pairs)
-        return (site.write_pairs(builder, found, self.former),) if found else ()
+        if found is None:
+            return (), ""
+        try:
+            contents = pairs.contents(found)
+        except Exception as error:
+            _LOG.exception("%s: left out", pairs.NAME)
+            return (), f"{pairs.NAME} is left out ({type(error).__name__})"
+        return (site.write_pairs(builder, found, contents, self.former),), ""
 
     def keep(self, builder: store.Builder, category: str, problem: str) -> site.Record | None:
         """Take a feed's files over as they are; None when it has none. Raises OSError."""
@@ -494,14 +503,15 @@ def run(config: Config, source: Source, window: Window, *, now: datetime, accept
             builder.clear()
             records = this.keep_all(builder, general)
         combined = this.combine(builder, records)
-        daily = this.daily(builder)
-        missed = lookup.write(builder, records, this.former, config.never)
-        problems = (*_problems(this, records.values(), combined, condition, general), *missed)
+        daily, no_list = this.daily(builder)
+        no_lookup = lookup.write(builder, records, this.former, config.never)
+        problems = _problems(this, records.values(), combined, condition, general)
+        problems += tuple(filter(None, (no_list, no_lookup)))
         failed = tuple(r.category for r in records.values() if r.status != "published")
         if unavailable:
             failed = tuple(feed.category for feed in config.feeds)
         there = {category: record for category, record in records.items() if record.status != "failed"}
-        problems += _switch(this, builder, there, condition, problems, combined, daily)
+        problems += _switch(this, builder, there, condition, problems, combined, daily, has_lookup=not no_lookup)
     published = tuple(r.category for r in records.values() if r.status == "published")
     return Outcome(
         published,
@@ -510,6 +520,7 @@ def run(config: Config, source: Source, window: Window, *, now: datetime, accept
         problems,
         min((site.stale_after(config, record) for record in there.values()), default=None),
         {category: record.addresses + record.addresses_ipv6 for category, record in there.items()},
+        min(condition.collectors.values(), default=None) if condition else None,
     )
 
 
@@ -521,6 +532,8 @@ def _switch(
     problems: tuple[str, ...],
     combined: site.Combined,
     daily: tuple[site.Daily, ...],
+    *,
+    has_lookup: bool,
 ) -> tuple[str, ...]:
     """Finish the generation and let the site lead to it; one that says nothing new is dropped.
 
@@ -543,13 +556,15 @@ def _switch(
     counts = {category: record.delta for category, record in records.items()}
     way = delta.way(config.webroot, this.since, name, site.stamp(this.now) or "", counts)
     worth = this.worth(records, way)
-    report = site.Report(name, this.now, records, condition, this.loaded, problems, combined, way, worth, daily, news)
-    site.write(builder, config, report)
+    report = site.Report(
+        name, this.now, records, condition, this.loaded, problems, combined, way, worth, daily, news, has_lookup
+    )
+    site.write(builder, config, report, former)
     generation = builder.finish(name, key=config.signing_key, comment=f"generation {name}")
+    changes.store(memory, news)  # before the switch: an entry too early is better than one that is told twice
     store.switch(config.webroot, generation)
     _LOG.info("generation %s is published", name)
     try:
-        changes.store(memory, news)
         this.history.add(this.window, {r.category: r.unproven for r in records.values() if r.status == "published"})
         if former == config.webroot:
             store.remove_flat_site(config.webroot)

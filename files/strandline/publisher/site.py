@@ -7,7 +7,7 @@ import functools
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -104,11 +104,12 @@ class Daily:
     files: tuple[File, ...]
 
 
-def write_pairs(builder: store.Builder, found: pairs.Day, former: Path | None) -> Daily:
+def write_pairs(
+    builder: store.Builder, found: pairs.Day, contents: Mapping[str, tuple[str, bytes]], former: Path | None
+) -> Daily:
     """Write the list of user names and passwords. Raises OSError."""
     files = []
-    for name, (kind, render) in pairs.FILES.items():
-        content = render(found)
+    for name, (kind, content) in contents.items():
         digest = builder.renew(name, content, former)
         files.append(File(name, kind, len(found.pairs), len(content), digest))
     return Daily(pairs.NAME, pairs.TITLE, pairs.DESCRIPTION, f"{found.day}", len(found.pairs), tuple(files))
@@ -131,6 +132,7 @@ class Report:
     """What is said of each feed's quality."""
     daily: tuple[Daily, ...]
     news: changes.Changes
+    has_lookup: bool
 
 
 def stamp(moment: datetime | None) -> str | None:
@@ -333,6 +335,7 @@ def _list(config: Config, report: Report) -> str:
                 "problem": table.problem,
             },
             "combined": {**dataclasses.asdict(report.combined), "files": located(report.combined.files)},
+            "lookup": f"/{report.generation}/{store.LOOKUP}/" if report.has_lookup else None,
             "daily": [{**dataclasses.asdict(one), "files": located(one.files)} for one in report.daily],
             "feeds": [entry(feed) for feed in config.feeds],
         },
@@ -388,7 +391,7 @@ def _security_txt(config: Config, now: datetime) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def write(builder: store.Builder, config: Config, report: Report) -> None:
+def write(builder: store.Builder, config: Config, report: Report, former: Path | None) -> None:
     """Write the site's own files. Raises OSError."""
     pages = {
         LIST: f"{_list(config, report)}\n".encode(),
@@ -396,16 +399,24 @@ def write(builder: store.Builder, config: Config, report: Report) -> None:
         "index.html": _page("index.html.j2", config, report),
         "lookup.html": _page("lookup.html.j2", config, report),
         "lookup.js": (_TEMPLATES / "lookup.js").read_bytes(),
-        changes.NAME: changes.render(config.network, report.news, stamp(report.now) or ""),
-        quality.FILE: _quality(config, report),
-        quality.PAGE: _page("quality.html.j2", config, report),
         "robots.txt": _ROBOTS.encode(),
         "style.css": (_TEMPLATES / "style.css").read_bytes(),
         ".well-known/security.txt": _security_txt(config, report.now).encode(),
     }
     if config.signing_key is not None:
         pages["minisign.pub"] = config.signing_key.with_suffix(".pub").read_bytes()
+    # What is told besides must not keep the feeds from being published.
+    optional: dict[str, Callable[[], bytes]] = {
+        changes.NAME: lambda: changes.render(config.network, report.news, stamp(report.now) or ""),
+        quality.FILE: lambda: _quality(config, report),
+        quality.PAGE: lambda: _page("quality.html.j2", config, report),
+    }
+    for name, render in optional.items():
+        try:
+            pages[name] = render()
+        except Exception:
+            _LOG.exception("%s: left out", name)
     for name, content in pages.items():
-        builder.add(name, content, companions=())
+        builder.renew(name, content, former, companions=())
     # Compressed, since everyone who polls reads it.
     builder.add(delta.INDEX, report.way.render())

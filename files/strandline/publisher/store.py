@@ -31,6 +31,7 @@ PACKED = ".gz"
 COMPANIONS = (".sha256", ".md5", PACKED)
 LINK = "current"
 GENERATIONS = "generations"
+LOOKUP = "lookup"
 HOURLY_FOR = timedelta(days=7)
 DAILY_FOR = timedelta(days=366)
 # The newest ones are served as they are, older ones from their compressed files alone.

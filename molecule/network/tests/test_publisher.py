@@ -188,7 +188,7 @@ def test_an_address_can_be_looked_up(publisher: Machine, scanner: Machine) -> No
     """The page may run the site's own script, which finds a scanner's address in the file of its /8."""
     page, body = fetch(publisher, "/lookup.html")
     policy = page.headers["Content-Security-Policy"]
-    assert {"script-src 'self'", "connect-src 'self'", "form-action 'self'"} <= set(policy.split("; "))
+    assert {"script-src 'self'", "connect-src 'self'", "form-action 'none'"} <= set(policy.split("; "))
     assert b'<script src="lookup.js" defer>' in body
     script, _ = fetch(publisher, "/lookup.js")
     assert (script.status, script.headers["Content-Type"]) == (200, "text/javascript; charset=utf-8")

@@ -1,9 +1,8 @@
-// Looks one address up: fetches the file of its /8 (IPv6: /16) and shows the lines that are about it. Everything that is shown is text.
+// Looks one address up: fetches the file of its /8 and shows the lines that are about it. Everything that is shown is text. The address
+// stands behind the page's #, which a browser keeps to itself: the site does not learn it.
 "use strict";
 
 const result = document.getElementById("result");
-const asked = (new URLSearchParams(location.search).get("address") || "").trim();
-
 // Returns {address, shard} as the files have them, or {problem}.
 function understand(text) {
   if (text.length > 100) return { problem: "That is too long for an address." };
@@ -19,7 +18,7 @@ function understand(text) {
     try {
       // The browser writes it as the files have it (RFC 5952).
       const six = new URL("http://[" + text + "]/").hostname.slice(1, -1);
-      return { address: six, shard: six.split(":")[0] || "0" };
+      return { address: six, shard: "v6-" + (six.split(":")[0] || "0").padStart(4, "0").slice(0, 2) };
     } catch (error) {
       return { problem: "That is no IPv6 address." };
     }
@@ -69,21 +68,33 @@ function show(address, rows, feeds) {
 async function find(address, shard) {
   const [lines, list] = await Promise.all([fetch("lookup/" + shard + ".ndjson"), fetch("feeds.json")]);
   if (!list.ok || !(lines.ok || lines.status === 404)) throw new Error("HTTP " + (list.ok ? lines : list).status);
-  const feeds = new Map((await list.json()).feeds.map(feed => [feed.category, feed]));
+  const known = await list.json();
+  if (!known.lookup) throw new Error("this hour has no look-up");
+  const feeds = new Map(known.feeds.map(feed => [feed.category, feed]));
   const wanted = '"address": "' + address + '"';
   const text = lines.ok ? await lines.text() : "";
   show(address, text.split("\n").filter(line => line.includes(wanted)).map(line => JSON.parse(line)), feeds);
 }
 
-if (asked) {
+function look() {
+  const asked = (new URLSearchParams(location.hash.slice(1)).get("address") || "").trim();
+  result.replaceChildren();
+  if (!asked) return;
   document.getElementById("address").value = asked;
   const { address, shard, problem } = understand(asked);
   if (problem) {
     add(result, "p", problem);
-  } else {
-    result.setAttribute("aria-busy", "true");
-    find(address, shard)
-      .catch(error => add(result, "p", "The site did not answer as it should (" + error.message + "). Try again in a minute."))
-      .finally(() => result.removeAttribute("aria-busy"));
+    return;
   }
+  result.setAttribute("aria-busy", "true");
+  find(address, shard)
+    .catch(error => add(result, "p", "The site did not answer as it should (" + error.message + "). Try again in a minute."))
+    .finally(() => result.removeAttribute("aria-busy"));
 }
+
+document.querySelector("form").addEventListener("submit", event => {
+  event.preventDefault();
+  location.hash = new URLSearchParams({ address: document.getElementById("address").value });
+});
+addEventListener("hashchange", look);
+look();
