@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from guarded_host import HOST4, POSSIBLE, STRANGER4, Host, fields, host, inbound, rules
+from strandline.event.catalogue import SILENT_MARK
 
 pytestmark = [
     pytest.mark.skipif(not POSSIBLE, reason="network namespaces need root, ip and nft"),
@@ -37,6 +38,43 @@ while True:
         break
     if kind == socket.PACKET_HOST and packet[12:16] == socket.inet_aton("{HOST4}"):
         print(packet[9], packet[20], packet[21])
+"""
+
+
+# Opens the socket as open_raw.py does, gives up every capability, and sends a datagram in another's name to where time
+# servers are.
+FORGE = f"""
+import os, socket, struct, sys
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, 41)
+raw.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, int(sys.argv[1]))
+os.setgroups([]), os.setgid(65534), os.setuid(65534)
+raw.setsockopt(socket.IPPROTO_IP, 3, 1)  # IP_HDRINCL
+source, target = socket.inet_aton("198.51.100.77"), socket.inet_aton("{STRANGER4}")
+datagram = struct.pack("!HHHH", 123, 123, 12, 0) + b"from"
+head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(datagram), 0, 0, 64, 17, 0, source, target)
+try:
+    raw.sendto(head + datagram, ("{STRANGER4}", 0))
+except PermissionError:
+    pass
+try:
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, 0)
+    print("unmarked")
+except PermissionError:
+    print("marked")
+"""
+HEAR = """
+import socket, sys
+tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
+print("ready", flush=True)
+sys.stdin.read()
+tap.settimeout(0.5)
+try:
+    while True:
+        packet = tap.recvfrom(2048)[0]
+        if packet[9] == 17:
+            print(socket.inet_ntoa(packet[12:16]))
+except TimeoutError:
+    pass
 """
 
 
@@ -91,6 +129,28 @@ def test_only_a_sensor_with_the_listener_lets_it_in(sensor: Host) -> None:
     sensor.load(rules(base_inbound=inbound("sip")))
     assert send(sensor, packet()) == []
     assert sensor.silence() == []
+
+
+@pytest.mark.parametrize(("mark", "heard"), [(0, ["198.51.100.77"]), (SILENT_MARK, [])])
+def test_who_takes_the_socket_over_can_send_nothing(sensor: Host, mark: int, heard: list[str]) -> None:
+    """A raw socket could send anything in anybody's name; the firewall drops what this one sends, by its mark."""
+    sensor.load(rules(base_inbound=inbound("proto41"), base_silent_marks=[SILENT_MARK]))
+    watcher = sensor.start(sensor.outside, HEAR)
+    assert watcher.stdout is not None
+    assert watcher.stdout.readline() == "ready\n"
+    assert sensor.python(sensor.inside, FORGE, str(mark)) == "marked\n"
+    assert watcher.communicate()[0].split() == heard
+
+
+def test_packets_from_elsewhere_are_left_out_where_sources_are_named(sensor: Host) -> None:
+    only = [{"port": 0, "proto": "ipv6", "sources": ["203.0.113.0/24"]}]
+    sensor.load(rules(base_inbound=only))
+    sensor.listen("proto41")
+    assert send(sensor, packet()) == []
+    assert sensor.silence() == []
+    sensor.load(rules(base_inbound=[{**only[0], "sources": [f"{STRANGER4}/32"]}]))
+    send(sensor, packet())
+    assert len(sensor.events(1)) == 1
 
 
 def test_a_flood_from_forged_sources_leaves_no_trace_in_the_kernel(sensor: Host) -> None:

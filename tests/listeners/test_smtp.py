@@ -264,6 +264,15 @@ def test_another_protocol_is_one_event(data: bytes) -> None:
     assert found.values["data"] == record_of(data)
 
 
+def test_who_speaks_smtp_after_all_is_heard() -> None:
+    """A name that looks like another protocol's first line hides nothing."""
+    login = b"AUTH PLAIN " + base64.b64encode(b"\0info\0secret") + b"\r\n"
+    records, _, _ = run(b"EHLO x ESMTP/1\r\n", login)
+    assert [each.name for each in records] == ["smtp.greet", "smtp.auth"]
+    records, _, _ = run(b"ABC x SIP/2.0\r\n", b"EHLO y\r\n", login)
+    assert [each.name for each in records] == ["smtp.malformed", "smtp.greet", "smtp.auth"]
+
+
 def record_of(data: bytes) -> str:
     return '"' + "".join(chr(b) if 0x20 <= b < 0x7F and b not in b'"\\' else f"\\x{b:02x}" for b in data) + '"'
 

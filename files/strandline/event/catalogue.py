@@ -24,6 +24,8 @@ UNIT = re.compile(r"[A-Za-z0-9@_.:-]{1,120}\.service")
 FLOW = ("saddr", "sport", "daddr", "dport", "proto")
 MARK = 0x5354
 """The firewall's mark of packets from and to the listener that has every other port: a number of our own."""
+SILENT_MARK = 0x5355
+"""That of packets from a raw socket. It could send anything in anybody's name, so the firewall drops them."""
 RESERVED = {"event", *FLOW, "sensor", "run", "n", "ts", "rts", "program", "reject", "msg"}
 """Names that the parsed spool uses itself (FLOW and event are in every line)."""
 
@@ -237,11 +239,18 @@ def listeners(catalogue: Mapping[str, Any], names: Iterable[str] | None = None) 
 def python_listeners(catalogue: Mapping[str, Any], names: Iterable[str] | None = None) -> list[dict[str, Any]]:
     """Name, title, ports and settings of the listeners that Python serves, chosen as `listeners` does.
 
-    The one that has every other port too has `mark`, by which the firewall knows its sockets; for the others it is 0.
+    The firewall knows some sockets by their `mark`: those of the one that has every other port too, and raw ones, which
+    send nothing; for the others it is 0.
     """
+
+    def mark(entry: Mapping[str, Any]) -> int:
+        if entry.get("every_other_port"):
+            return MARK
+        return SILENT_MARK if any(port["proto"] == "ipv6" for port in entry["ports"]) else 0
+
     return [
         {key: entry[key] for key in ("title", "ports", "settings")}
-        | {"name": each["name"], "mark": MARK if entry.get("every_other_port") else 0}
+        | {"name": each["name"], "mark": mark(entry), "every_other_port": bool(entry.get("every_other_port"))}
         for each in listeners(catalogue, names)
         if (entry := catalogue["listeners"][each["name"]])["python"]
     ]

@@ -214,11 +214,13 @@ class Session:
         return True
 
     def _command(self, raw: bytes) -> None:
-        if not self._logged and _FOREIGN.match(raw):
-            self._is_foreign()
         line = raw.partition(b"\0")[0]  # Postfix's strings end there
         words = line.split()
         verb = words[0].upper() if words else b""
+        if verb in _ACTIONS:
+            self._foreign = False  # it speaks SMTP after all, whatever came before
+        elif not self._logged and _FOREIGN.match(raw):
+            self._is_foreign()
         if not _utf8(line):
             self._refuse(raw, verb, b"500 5.5.2 Error: bad UTF-8 syntax")
         elif not words:

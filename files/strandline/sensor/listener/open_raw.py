@@ -1,8 +1,12 @@
-"""`python3 open_raw.py PROTOCOL`: opens a raw IPv4 socket for a protocol's number and gives it to systemd.
+"""`python3 open_raw.py PROTOCOL MARK`: opens a raw IPv4 socket for a protocol's number and gives it to systemd.
 
 systemd opens no raw sockets itself. The listener's unit runs this before its daemon, with CAP_NET_RAW alone; it reads
 nothing from the socket, and ends. systemd keeps the socket and hands it to the daemon, which has no capability and
 lives in an empty network namespace (FileDescriptorStoreMax= in systemd.service(5)).
+
+Whoever holds a raw socket can send any packet in anybody's name (IP_HDRINCL), whatever its protocol. So it carries a
+mark by which the firewall drops what it sends, and which nobody without a capability can take off (SO_MARK in
+socket(7)).
 """
 
 from __future__ import annotations
@@ -27,13 +31,14 @@ def _give(to: socket.socket, said: bytes, descriptor: int) -> None:
 def main(arguments: list[str]) -> int:
     """The exit status: 0 once systemd has the socket."""
     path = os.environ.get("NOTIFY_SOCKET", "")
-    if len(arguments) != 1 or not arguments[0].isdigit() or not path:
-        sys.stderr.write("<3>usage, in a unit with NotifyAccess=all: open_raw.py PROTOCOL\n")
+    if len(arguments) != 2 or not all(argument.isdigit() for argument in arguments) or not path:
+        sys.stderr.write("<3>usage, in a unit with NotifyAccess=all: open_raw.py PROTOCOL MARK\n")
         return 2
     with (
         socket.socket(socket.AF_INET, socket.SOCK_RAW, int(arguments[0])) as raw,
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd,
     ):
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, int(arguments[1]))
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, QUEUE)
         systemd.connect("\0" + path[1:] if path[0] == "@" else path)
         _give(systemd, b"FDSTORE=1\nFDNAME=packets", raw.fileno())
