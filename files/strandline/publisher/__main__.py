@@ -107,9 +107,9 @@ def _run(options: argparse.Namespace) -> int:
             late = pairs.refresh(source, settings.state, settings.pairs, now=now, through_now=settings.through_now)
             if late:
                 _LOG.error("%s", late)
+        _note(settings, source, outcome.stale_after, [*outcome.problems, *missed, *([late] if late else [])])
         if not outcome.source_unavailable:
             _renew_confidence(settings, source, outcome.sizes, now)
-    _note(settings, source, outcome.stale_after, [*outcome.problems, *missed, *([late] if late else [])])
     if outcome.source_unavailable:
         return _EX_TEMPFAIL
     return 1 if outcome.failed or missed else 0
