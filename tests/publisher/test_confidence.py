@@ -223,6 +223,42 @@ def test_an_address_is_valid_until_its_probability_falls_under_the_bound() -> No
     assert earlier > 20
 
 
+def test_an_address_is_valid_now_if_and_only_if_its_probability_is_not_under_the_bound() -> None:
+    """Whatever a feed's history says of time: some sources come back the likelier the longer they were away."""
+    rng = random.Random(11)
+    kinds: dict[tuple[bool, bool, bool, bool], int] = defaultdict(int)
+    for _ in range(20_000):
+        # Of idle time and of "fresh", which matter here; the constant brings the probabilities near to the bound.
+        slope, fresh = rng.uniform(-1, 1), rng.uniform(-3, 3)
+        hours = rng.randrange(24 * 3600) if rng.random() < 0.5 else rng.randrange(24 * 3600, 168 * 3600 + 1)
+        idle = hours / 3600
+        values = confidence.inputs(idle, 0.0, 1, 1, 1)
+        constant = math.log(0.05 / 0.95) + rng.uniform(-2, 2) - slope * values[1] - fresh * values[6]
+        coefficients = (constant, slope, 0.0, 0.0, 0.0, 0.0, fresh)
+        moment = f"{END - timedelta(hours=idle):%Y-%m-%d %H:%M:%S}"
+        _, until = confidence.Judge(coefficients, END)(moment, moment, 1, 1, 1)
+        left = (datetime.fromisoformat(until) - END) / timedelta(hours=1)
+
+        def at(hours: float, idle: float = idle, coefficients: tuple[float, ...] = coefficients) -> float:
+            return confidence.probability(coefficients, confidence.inputs(idle + hours, 0.0, 1, 1, 1))
+
+        now = at(0) >= confidence.BOUND
+        assert left >= 0 if now else left <= 0, (coefficients, idle, left)
+        kinds[slope > 0, fresh > 0, idle > 24, now] += 1
+        if now:
+            # It holds for each hour until then, and not after it, unless the address leaves the feed.
+            assert all(at(hour) >= confidence.BOUND - 1e-9 for hour in range(int(left)))
+            assert left - 1 < 168 - idle + 1e-6
+            if idle + left < 168:
+                last = [left - minute / 60 for minute in range(61) if minute / 60 <= left]
+                falls = min(
+                    *map(at, [*last, left + 1e-6]), at(24 - idle + 1e-6) if left - 1 <= 24 - idle <= left else 1
+                )
+                assert falls <= confidence.BOUND + 2e-3, (coefficients, idle, left)
+    assert len(kinds) == 16
+    assert min(kinds.values()) > 300
+
+
 def test_models_are_fitted_again_every_week_and_daily_while_one_is_missing() -> None:
     good = confidence.Model((0.0,) * 7)
     models = confidence.Models(END, {"a": good, "b": good})

@@ -43,6 +43,7 @@ _TRIED_AFTER = timedelta(days=1)
 _USED_FOR = timedelta(days=35)
 _DAY = timedelta(days=1)
 _FRESH_HOURS = 24.0
+_MOST_HOURS = _WINDOW * 24.0  # then an address leaves the feed
 _WIDEST = 30.0  # of a logit: beyond it, exp() says nothing more
 
 # Each text once in memory, however many addresses have it.
@@ -245,21 +246,31 @@ class Judge:
         values = inputs(idle, self._hours_to_end(first) - idle, events, verified, days)
         logit = sum(map(float.__mul__, self._coefficients, values))
         p = 1.0 / (1.0 + math.exp(-max(-_WIDEST, min(_WIDEST, logit))))
-        # The hours since last seen at which the probability meets the bound, as time passes and nothing else changes.
         old = logit - self._coefficients[_FRESH] * values[_FRESH] - self._coefficients[_IDLE] * values[_IDLE]
+        return _HUNDREDTHS[round(p * 100)], self._full_hour(math.ceil(self._valid_hours(idle, logit, old) - idle))
+
+    def _valid_hours(self, idle: float, logit: float, old: float) -> float:
+        """Return the hours since last seen at which the probability falls under BOUND, as time passes and nothing else
+        changes. `logit` is that of now, and `old` the share of it that does not change.
+        """
+        slope = self._coefficients[_IDLE]
+        if slope >= 0.0:
+            # Only the end of the first 24 hours can lower it.
+            if logit < self._logit:
+                return idle
+            falls = old + slope * math.log2(1.0 + _FRESH_HOURS) < self._logit
+            return _FRESH_HOURS if idle <= _FRESH_HOURS and falls else _MOST_HOURS
+        if idle > _FRESH_HOURS:
+            return max(_FRESH_HOURS, self._hours_until_bound(old))
         hours = self._hours_until_bound(old + self._coefficients[_FRESH])
-        if hours > _FRESH_HOURS:
-            hours = max(_FRESH_HOURS, self._hours_until_bound(old))
-        return _HUNDREDTHS[round(p * 100)], self._full_hour(math.ceil(hours - idle))
+        return max(_FRESH_HOURS, self._hours_until_bound(old)) if hours > _FRESH_HOURS else hours
 
     def _hours_until_bound(self, logit: float) -> float:
-        """Return the hours since last seen after which an address falls under BOUND whose logit was this at first."""
-        slope = self._coefficients[_IDLE]
-        most = float(_WINDOW * 24)  # then it leaves the feed
-        if slope >= 0.0:
-            return most if logit > self._logit else 0.0
-        exponent = (self._logit - logit) / slope
-        return min(most, math.exp2(max(0.0, min(10.0, exponent))) - 1.0)
+        """Return the hours since last seen after which an address falls under BOUND whose logit was this at first, and
+        falls with time.
+        """
+        exponent = (self._logit - logit) / self._coefficients[_IDLE]
+        return min(_MOST_HOURS, math.exp2(max(0.0, min(10.0, exponent))) - 1.0)
 
     def _full_hour(self, hours: int) -> str:
         text = self._texts.get(hours)
