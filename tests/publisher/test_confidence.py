@@ -438,3 +438,21 @@ def test_with_less_than_three_weeks_there_is_no_confidence(server: Database, set
     confidence.renew(settings.state, server.source(), {"dnsrd": 100}, short.today + timedelta(hours=1))
     problem = confidence.load(settings.state).of("dnsrd", short.today).problem
     assert problem == "three weeks of history are needed, and 19 days are there"
+
+
+@needs_postgresql
+def test_before_the_migration_the_feeds_are_published_without_confidence(
+    server: Database, settings: config.Config, truth: Truth, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.see(truth.sightings)
+    renamed = "ALTER FUNCTION strandline.{}(text, timestamptz, timestamptz) RENAME TO {}"
+    server.ask(renamed.format("feed_days", "feed_days_later"))
+    try:
+        outcome = publish.run(settings, server.source(), window.ending_at(truth.today), now=truth.today)
+    finally:
+        server.ask(renamed.format("feed_days_later", "feed_days"))
+    assert outcome.failed == ()
+    lines = [json.loads(line) for line in (settings.webroot / "current/dnsrd.ndjson").read_text().splitlines()]
+    assert {one["address"] for one in lines} == set(truth.there(truth.today)) - {"198.18.0.200"}
+    assert {(one["confidence"], one["valid_until"]) for one in lines} == {(None, None)}
+    assert caplog.text.count("the database lacks a migration") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -11,12 +12,15 @@ from datetime import date, datetime
 from typing import Protocol
 
 import psycopg2
+import psycopg2.errors
 import psycopg2.extensions
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import make_dsn
 
 from .errors import SourceError, SourceUnavailableError
 from .window import Window
+
+_LOG = logging.getLogger(__name__)
 
 
 class Take(Protocol):
@@ -113,6 +117,7 @@ class _PostgresSnapshot:
 
     def __init__(self, connection: Connection, condition: Condition) -> None:
         self._connection = connection
+        self._days_known = True
         self.condition = condition
 
     def _copy(self, query: str, values: Sequence[object], take: Callable[[list[str]], None]) -> None:
@@ -138,11 +143,21 @@ class _PostgresSnapshot:
             address, first, last, events, verified, days = fields
             take(address, first, last, int(events), int(verified), int(days))
 
-        self._copy(
-            f"SELECT {_COLUMNS}, days FROM strandline.feed_days(%s, %s, %s)",  # noqa: S608 - a constant
-            (category, window.start, window.end),
-            line,
-        )
+        values = (category, window.start, window.end)
+        if self._days_known:
+            try:
+                # S608: a constant.
+                self._copy(f"SELECT {_COLUMNS}, days FROM strandline.feed_days(%s, %s, %s)", values, line)  # noqa: S608
+                return
+            except SourceError as error:
+                if not isinstance(error.__cause__, psycopg2.errors.UndefinedFunction):
+                    raise
+                self._days_known = False
+                _LOG.warning(
+                    "the database lacks a migration (%s): the feeds have no confidence. Run `site` for the collectors",
+                    error,
+                )
+        self._copy(f"SELECT {_COLUMNS}, 0 FROM strandline.feed(%s, %s, %s)", values, line)  # noqa: S608 - a constant
 
     def rows_of_several(self, category: str, window: Window, take: Take, *, sensors: int, most: int) -> None:
         def line(fields: list[str]) -> None:
