@@ -68,8 +68,11 @@ class Snapshot(Protocol):
         Raises as `rows`.
         """
 
-    def history_begins(self, category: str, since: datetime) -> datetime | None:
-        """Return the first UTC day from `since` on that has sightings of the category. Raises as `rows`."""
+    def days_with_rows(self, category: str, since: datetime, before: datetime) -> Sequence[datetime]:
+        """Return the UTC days that have sightings of the category, of those that begin in a span. `since` begins one.
+
+        Raises as `rows`.
+        """
 
     def recurrence(self, category: str, day: datetime, sample: int, take: TakePast) -> None:
         """Hand over the category's sources as they were when a UTC day began, about one in `sample` of them.
@@ -86,8 +89,8 @@ class Snapshot(Protocol):
 class Source(Protocol):
     """Something that has snapshots, and takes a note of how a run went."""
 
-    def snapshot(self) -> AbstractContextManager[Snapshot]:
-        """Open a snapshot. Raises SourceUnavailableError."""
+    def snapshot(self, *, statement_timeout: int | None = None) -> AbstractContextManager[Snapshot]:
+        """Open a snapshot. `statement_timeout`: seconds, if not the usual ones. Raises SourceUnavailableError."""
 
     def note(self, publisher: str, stale_after: datetime | None, problems: Sequence[str]) -> None:
         """Say how the run went, for the watcher. Raises SourceError."""
@@ -170,14 +173,16 @@ class _PostgresSnapshot:
             line,
         )
 
-    def history_begins(self, category: str, since: datetime) -> datetime | None:
-        found: list[str] = []
+    def days_with_rows(self, category: str, since: datetime, before: datetime) -> list[datetime]:
+        found: list[datetime] = []
+        # Each day is one look at the primary key, however many rows it has.
         self._copy(
-            "SELECT min(hour) FROM strandline.sighting_day WHERE category = %s AND hour >= %s HAVING count(*) > 0",
-            (category, since),
-            found.extend,
+            "SELECT day FROM generate_series(%s::timestamptz, %s::timestamptz - interval '1 second', '24 hours') day"
+            " WHERE EXISTS (SELECT FROM strandline.sighting_day d WHERE d.category = %s AND d.hour = day)",
+            (since, before, category),
+            lambda fields: found.append(datetime.fromisoformat(fields[0])),
         )
-        return datetime.fromisoformat(found[0]) if found else None
+        return found
 
     def recurrence(self, category: str, day: datetime, sample: int, take: TakePast) -> None:
         def line(fields: list[str]) -> None:
@@ -225,7 +230,7 @@ class PostgresSource:
             connection.close()
 
     @contextlib.contextmanager
-    def snapshot(self) -> Iterator[_PostgresSnapshot]:
+    def snapshot(self, *, statement_timeout: int | None = None) -> Iterator[_PostgresSnapshot]:
         """Open a read-only transaction that sees one moment. Raises SourceUnavailableError."""
         with self._connected() as connection:
             try:
@@ -233,6 +238,8 @@ class PostgresSource:
                     isolation_level=psycopg2.extensions.ISOLATION_LEVEL_REPEATABLE_READ, readonly=True
                 )
                 with connection.cursor() as cursor:
+                    if statement_timeout is not None:
+                        cursor.execute("SET statement_timeout = %s", (f"{statement_timeout}s",))
                     cursor.execute("SELECT clock, newest_event, collectors FROM strandline.feed_status()")
                     found = cursor.fetchone()
             except psycopg2.Error as error:
