@@ -47,7 +47,8 @@ class FakeSource:
         self.pairs_asked: list[tuple[date, int, int]] = []
 
     @contextlib.contextmanager
-    def snapshot(self) -> Iterator[FakeSource]:
+    def snapshot(self, *, statement_timeout: int | None = None) -> Iterator[FakeSource]:
+        del statement_timeout
         if self.away:
             raise self.away
         yield self
@@ -76,10 +77,10 @@ class FakeSource:
             raise found
         return found
 
-    def history_begins(self, category: str, since: datetime) -> datetime | None:
+    def days_with_rows(self, category: str, since: datetime, before: datetime) -> Sequence[datetime]:
         """It has no history: test_confidence.py has a database that does."""
-        del category, since
-        return None
+        del category, since, before
+        return ()
 
     def recurrence(self, category: str, day: datetime, sample: int, take: TakePast) -> None:
         raise AssertionError(f"there is no history of {category} to ask for", day, sample, take)

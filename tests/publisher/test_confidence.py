@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import io
@@ -9,6 +10,7 @@ import json
 import logging
 import math
 import random
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -21,7 +23,7 @@ from strandline.publisher import confidence, config, publish, window
 from strandline.publisher.errors import SourceError
 from strandline.publisher.source import PostgresSource, TakePast
 
-DAY = timedelta(days=1)
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 needs_postgresql = pytest.mark.skipif(not BINARIES, reason="PostgreSQL is not installed on this machine")
 # What kinds of sources there are: how many, and how likely one is seen on any day. The last ones stay for some days.
 KINDS = ((120, 0.97), (150, 0.5), (330, 0.12))
@@ -223,16 +225,56 @@ def test_an_address_is_valid_until_its_probability_falls_under_the_bound() -> No
     assert earlier > 20
 
 
-def test_models_are_fitted_again_every_week_and_daily_while_one_is_missing() -> None:
+def test_an_address_is_valid_now_if_and_only_if_its_probability_is_not_under_the_bound() -> None:
+    """Whatever a feed's history says of time: some sources come back the likelier the longer they were away."""
+    rng = random.Random(11)
+    kinds: dict[tuple[bool, bool, bool, bool], int] = defaultdict(int)
+    for _ in range(20_000):
+        # Of idle time and of "fresh", which matter here; the constant brings the probabilities near to the bound.
+        slope, fresh = rng.uniform(-1, 1), rng.uniform(-3, 3)
+        hours = rng.randrange(24 * 3600) if rng.random() < 0.5 else rng.randrange(24 * 3600, 168 * 3600 + 1)
+        idle = hours / 3600
+        values = confidence.inputs(idle, 0.0, 1, 1, 1)
+        constant = math.log(0.05 / 0.95) + rng.uniform(-2, 2) - slope * values[1] - fresh * values[6]
+        coefficients = (constant, slope, 0.0, 0.0, 0.0, 0.0, fresh)
+        moment = f"{END - timedelta(hours=idle):%Y-%m-%d %H:%M:%S}"
+        _, until = confidence.Judge(coefficients, END)(moment, moment, 1, 1, 1)
+        left = (datetime.fromisoformat(until) - END) / timedelta(hours=1)
+
+        def at(hours: float, idle: float = idle, coefficients: tuple[float, ...] = coefficients) -> float:
+            return confidence.probability(coefficients, confidence.inputs(idle + hours, 0.0, 1, 1, 1))
+
+        now = at(0) >= confidence.BOUND
+        assert left >= 0 if now else left <= 0, (coefficients, idle, left)
+        kinds[slope > 0, fresh > 0, idle > 24, now] += 1
+        if now:
+            # It holds for each hour until then, and not after it, unless the address leaves the feed.
+            assert all(at(hour) >= confidence.BOUND - 1e-9 for hour in range(int(left)))
+            assert left - 1 < 168 - idle + 1e-6
+            if idle + left < 168:
+                last = [left - minute / 60 for minute in range(61) if minute / 60 <= left]
+                falls = min(
+                    *map(at, [*last, left + 1e-6]), at(24 - idle + 1e-6) if left - 1 <= 24 - idle <= left else 1
+                )
+                assert falls <= confidence.BOUND + 2e-3, (coefficients, idle, left)
+    assert len(kinds) == 16
+    assert min(kinds.values()) > 300
+
+
+def test_models_are_fitted_every_week_and_daily_where_one_is_missing() -> None:
     good = confidence.Model((0.0,) * 7)
-    models = confidence.Models(END, {"a": good, "b": good})
-    assert confidence.Models().due(["a"], END)
-    assert not models.due(["a", "b"], END + 6 * DAY)
-    assert models.due(["a", "b"], END + 7 * DAY)
-    for categories in (["a", "c"], ["a", "d"]):
-        less = dataclasses.replace(models, feeds={"a": good, "d": confidence.Model(problem="no")})
-        assert not less.due(categories, END + timedelta(hours=23))
-        assert less.due(categories, END + DAY)
+    few, short = confidence.Model(problem="few", trained_on=3, checked_on=2), confidence.Model(problem="short")
+    feeds = {"a": good, "b": good, "few": few, "short": short}
+    fitted = {"a": END, "b": END - HOUR, "few": END, "short": END}
+    models = confidence.Models(fitted, fitted, feeds)
+    assert confidence.Models().due(["a"], END) == ["a"]
+    assert models.due(["a", "b", "few", "new"], END + timedelta(hours=23)) == ["new"]
+    assert models.due(feeds, END + 6 * DAY) == ["short"]
+    assert models.due(["a", "b", "few"], END + 7 * DAY) == ["b", "a", "few"]
+    # One that was begun is not begun again on the same day, whatever became of it.
+    begun = dataclasses.replace(models, tried={**fitted, "a": END + 7 * DAY, "new": END + 7 * DAY})
+    assert begun.due(["a", "new"], END + 7 * DAY + 23 * HOUR) == []
+    assert begun.due(["a", "new"], END + 8 * DAY) == ["new", "a"]
     assert models.of("a", END + 34 * DAY) == good
     assert "too old" in models.of("a", END + 36 * DAY).problem
     assert models.of("c", END).problem
@@ -241,12 +283,16 @@ def test_models_are_fitted_again_every_week_and_daily_while_one_is_missing() -> 
 @pytest.mark.parametrize(
     "damage",
     [
-        "", "[]", '{"version": 1}', '{"version": 2, "fitted": "2026-11-25T03:00:00+00:00", "feeds": {}}',
-        '{"version": 1, "fitted": "2026-11-25T03:00:00+00:00", "feeds": {"a": {"coefficients": [1],'
-        ' "calibration": []}}}',
-        '{"version": 1, "fitted": "2026-11-25T03:00:00+00:00", "feeds": {"a": {"coefficients": [NaN, 1, 1, 1, 1, 1, 1],'
-        ' "calibration": []}}}',
-        '{"version": 1, "fitted": "2026-11-25", "feeds": {}}',
+        "", "[]", '{"version": 2}', '{"version": 1, "fitted": "2026-11-25T03:00:00+00:00", "feeds": {}, "stays": {}}',
+        '{"version": 2, "fitted": {"a": "2026-11-25T03:00:00+00:00"}, "tried": {}, "stays": {},'
+        ' "feeds": {"a": {"coefficients": [1], "calibration": []}}}',
+        '{"version": 2, "fitted": {"a": "2026-11-25T03:00:00+00:00"}, "tried": {}, "stays": {},'
+        ' "feeds": {"a": {"coefficients": [NaN, 1, 1, 1, 1, 1, 1], "calibration": []}}}',
+        '{"version": 2, "fitted": {"a": "2026-11-25"}, "tried": {}, "feeds": {}, "stays": {}}',
+        '{"version": 2, "fitted": {}, "tried": ["a"], "feeds": {}, "stays": {}}',
+        '{"version": 2, "fitted": {}, "tried": {}, "stays": {}, "feeds": {"a": {"coefficients": [], "problem": "no",'
+        ' "calibration": [], "trained_on": 0, "checked_on": 0, "seen_again": 0, "brier": 0, "brier_constant": 0,'
+        ' "brier_last_seen": 0}}}',
     ],
 )  # fmt: skip
 def test_damaged_models_are_no_models(tmp_path: Path, damage: str) -> None:
@@ -273,11 +319,57 @@ def test_a_feed_whose_history_can_not_be_read_keeps_its_model(
         raise SourceError("it takes too long")
 
     now = datetime.now(UTC)
-    monkeypatch.setattr(confidence, "load", lambda _: confidence.Models(now - 8 * DAY, {"dnsrd": model}))
-    monkeypatch.setattr(source, "history_begins", fails)
+    then = {"dnsrd": now - 8 * DAY}
+    confidence._store(settings.state, confidence.Models(then, then, {"dnsrd": model}))
+    monkeypatch.setattr(source, "days_with_rows", fails)
     assert confidence.renew(settings.state, source, {"dnsrd": 1}, now)
-    monkeypatch.undo()
-    assert confidence.load(settings.state) == confidence.Models(now, {"dnsrd": model})
+    assert confidence.load(settings.state) == confidence.Models(then, {"dnsrd": now}, {"dnsrd": model})
+
+
+def test_a_run_that_is_killed_while_it_fits_costs_one_try_a_day(
+    settings: config.Config, source: FakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = []
+
+    def killed(category: str, *_: object) -> None:
+        begun.append(category)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(source, "days_with_rows", killed)
+    for hour in range(24):
+        with contextlib.suppress(KeyboardInterrupt):
+            confidence.renew(settings.state, source, {"dnsrd": 1, "sshclient": 1}, END + hour * HOUR)
+    assert begun == ["dnsrd"]
+    with pytest.raises(KeyboardInterrupt):
+        confidence.renew(settings.state, source, {"dnsrd": 1, "sshclient": 1}, END + DAY)
+
+
+def test_after_five_minutes_no_query_is_begun(
+    settings: config.Config, source: FakeSource, monkeypatch: pytest.MonkeyPatch, model: confidence.Model
+) -> None:
+    """The feeds that are left keep their models, and are the first the next time."""
+    clock = 0.0
+    asked: list[tuple[str, float]] = []
+
+    def days(category: str, since: datetime, before: datetime) -> list[datetime]:
+        return [since + n * DAY for n in range((before - since).days)]
+
+    def slow(category: str, *_: object) -> None:
+        nonlocal clock
+        asked.append((category, clock))
+        clock += 29
+
+    monkeypatch.setattr(source, "days_with_rows", days)
+    monkeypatch.setattr(source, "recurrence", slow)
+    monkeypatch.setattr(time, "monotonic", lambda: clock)
+    then = {"dnsrd": END - 9 * DAY, "sshclient": END - 8 * DAY}
+    confidence._store(settings.state, confidence.Models(then, then, dict.fromkeys(then, model)))
+    assert confidence.renew(settings.state, source, dict.fromkeys(then, 1), END)
+    assert {category for category, _ in asked} == {"dnsrd"}
+    assert 270 < max(when for _, when in asked) < 300
+    assert confidence.load(settings.state) == confidence.Models(
+        then, dict.fromkeys(then, END), dict.fromkeys(then, model)
+    )
 
 
 def test_a_flood_of_forged_sources_is_sampled_evenly(source: FakeSource, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,7 +383,7 @@ def test_a_flood_of_forged_sources_is_sampled_evenly(source: FakeSource, monkeyp
 
     monkeypatch.setattr(source, "recurrence", many)
     days = [END + n * DAY for n in range(4)]
-    rows = confidence._rows(source, "dnsrd", 100, days)
+    rows = confidence._rows(source, "dnsrd", 100, days, confidence._Time())
     assert len(rows.inputs) == len(rows.again) == 1000
     for day in days:
         share = [
@@ -402,3 +494,48 @@ def test_with_less_than_three_weeks_there_is_no_confidence(server: Database, set
     confidence.renew(settings.state, server.source(), {"dnsrd": 100}, short.today + timedelta(hours=1))
     problem = confidence.load(settings.state).of("dnsrd", short.today).problem
     assert problem == "three weeks of history are needed, and 19 days are there"
+
+
+@needs_postgresql
+def test_before_the_migration_the_feeds_are_published_without_confidence(
+    server: Database, settings: config.Config, truth: Truth, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.see(truth.sightings)
+    renamed = "ALTER FUNCTION strandline.{}(text, timestamptz, timestamptz) RENAME TO {}"
+    server.ask(renamed.format("feed_days", "feed_days_later"))
+    try:
+        outcome = publish.run(settings, server.source(), window.ending_at(truth.today), now=truth.today)
+    finally:
+        server.ask(renamed.format("feed_days_later", "feed_days"))
+    assert outcome.failed == ()
+    lines = [json.loads(line) for line in (settings.webroot / "current/dnsrd.ndjson").read_text().splitlines()]
+    assert {one["address"] for one in lines} == set(truth.there(truth.today)) - {"198.18.0.200"}
+    assert {(one["confidence"], one["valid_until"]) for one in lines} == {(None, None)}
+    assert caplog.text.count("the database lacks a migration") == 1
+
+
+@needs_postgresql
+def test_a_day_without_rows_is_one_of_an_outage(server: Database, settings: config.Config) -> None:
+    """Nothing can be said of it, nor of the week after it: earlier days take their place."""
+    whole = Truth(6, days=45)
+    out = whole.today - 10 * DAY
+    server.see(one for one in whole.sightings if not out <= one[1] < out + DAY)
+    with server.source().snapshot() as snapshot:
+        assert snapshot.days_with_rows("dnsrd", out - DAY, out + 2 * DAY) == [out - DAY, out + DAY]
+        assert snapshot.days_with_rows("sshclient", out - DAY, out + 2 * DAY) == []
+    now = whole.today + timedelta(hours=1)
+    confidence.renew(settings.state, server.source(), {"dnsrd": 100}, now)
+    found = confidence.load(settings.state).of("dnsrd", now)
+    back = [1, 2, *range(11, 30)]
+    days = [whole.today - n * DAY for n in reversed(back)]
+    wanted = confidence.judged(whole.rows(days[:14]), whole.rows(days[14:]))
+    assert (found.problem, found.trained_on, found.checked_on) == ("", wanted.trained_on, wanted.checked_on)
+    assert found.coefficients == pytest.approx(wanted.coefficients, abs=1e-6)
+
+
+@needs_postgresql
+def test_a_query_that_takes_too_long_is_given_up(server: Database) -> None:
+    with server.source().snapshot(statement_timeout=1) as snapshot:
+        with pytest.raises(SourceError, match="statement timeout"):
+            snapshot._copy("SELECT pg_sleep(5)", (), lambda _: None)
+        assert snapshot.stays("sshclient", TODAY) == (0, 0), "the snapshot is there for the next one"

@@ -179,7 +179,7 @@ def test_the_page_says_how_the_confidence_does(settings: config.Config, source: 
     days = [truth.today - back * DAY for back in range(21, 0, -1)]
     model = confidence.judged(truth.rows(days[:14]), truth.rows(days[14:]))
     stored = {
-        "version": 1, "fitted": END.isoformat(), "feeds": {"dnsrd": dataclasses.asdict(model)},
+        "version": 2, "fitted": {"dnsrd": END.isoformat()}, "tried": {}, "feeds": {"dnsrd": dataclasses.asdict(model)},
         "stays": {"dnsrd": {"left": 12, "median_days": 9}},
     }  # fmt: skip
     (settings.state / confidence.FILE).write_text(json.dumps(stored), encoding="utf-8")

@@ -102,9 +102,9 @@ def _run(options: argparse.Namespace) -> int:
         # Whatever happened: a mirror that missed something gets it now.
         missed = _push(settings)
         late = "" if outcome.source_unavailable or options.end else _count_pairs(settings, source, outcome.loaded, now)
+        _note(settings, source, outcome.stale_after, [*outcome.problems, *missed, *([late] if late else [])])
         if not outcome.source_unavailable:
             _renew_confidence(settings, source, outcome.sizes, now)
-    _note(settings, source, outcome.stale_after, [*outcome.problems, *missed, *([late] if late else [])])
     if outcome.source_unavailable:
         return _EX_TEMPFAIL
     return 1 if outcome.failed or missed else 0

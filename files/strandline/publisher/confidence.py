@@ -10,8 +10,9 @@ import json
 import logging
 import math
 import random
+import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from .source import Snapshot, Source
 
 _LOG = logging.getLogger(__name__)
 FILE = "confidence.json"
-_VERSION = 1
+_VERSION = 2
 INPUTS = (
     "constant", "log2(1 + hours since last seen)", "days seen", "log2(events)", "days from first to last", "proven",
     "seen within the last 24 hours",
@@ -34,6 +35,7 @@ BOUND = 0.05
 TRAINED_ON = 14
 HELD_OUT = 7
 _WINDOW = 7  # days
+_LOOKED_BACK = 42  # days, for those that have all of their past: an outage takes eight of them
 _ROWS = 20_000  # of each of the two parts, about: more would take longer and hardly change the coefficients
 _MOST_ROWS = 2 * _ROWS
 _FEWEST_ROWS = 500
@@ -41,8 +43,12 @@ _FEWEST_OF_A_KIND = 50  # that were seen again, and that were not
 _RENEWED_AFTER = timedelta(days=7)
 _TRIED_AFTER = timedelta(days=1)
 _USED_FOR = timedelta(days=35)
+_NEVER = datetime.min.replace(tzinfo=UTC)
+_SECONDS = 300.0  # after which no query is begun: the run holds its lock meanwhile, and the next hour's waits
+_QUERY_SECONDS = 30
 _DAY = timedelta(days=1)
 _FRESH_HOURS = 24.0
+_MOST_HOURS = _WINDOW * 24.0  # then an address leaves the feed
 _WIDEST = 30.0  # of a logit: beyond it, exp() says nothing more
 
 # Each text once in memory, however many addresses have it.
@@ -245,21 +251,31 @@ class Judge:
         values = inputs(idle, self._hours_to_end(first) - idle, events, verified, days)
         logit = sum(map(float.__mul__, self._coefficients, values))
         p = 1.0 / (1.0 + math.exp(-max(-_WIDEST, min(_WIDEST, logit))))
-        # The hours since last seen at which the probability meets the bound, as time passes and nothing else changes.
         old = logit - self._coefficients[_FRESH] * values[_FRESH] - self._coefficients[_IDLE] * values[_IDLE]
+        return _HUNDREDTHS[round(p * 100)], self._full_hour(math.ceil(self._valid_hours(idle, logit, old) - idle))
+
+    def _valid_hours(self, idle: float, logit: float, old: float) -> float:
+        """Return the hours since last seen at which the probability falls under BOUND, as time passes and nothing else
+        changes. `logit` is that of now, and `old` the share of it that does not change.
+        """
+        slope = self._coefficients[_IDLE]
+        if slope >= 0.0:
+            # Only the end of the first 24 hours can lower it.
+            if logit < self._logit:
+                return idle
+            falls = old + slope * math.log2(1.0 + _FRESH_HOURS) < self._logit
+            return _FRESH_HOURS if idle <= _FRESH_HOURS and falls else _MOST_HOURS
+        if idle > _FRESH_HOURS:
+            return max(_FRESH_HOURS, self._hours_until_bound(old))
         hours = self._hours_until_bound(old + self._coefficients[_FRESH])
-        if hours > _FRESH_HOURS:
-            hours = max(_FRESH_HOURS, self._hours_until_bound(old))
-        return _HUNDREDTHS[round(p * 100)], self._full_hour(math.ceil(hours - idle))
+        return max(_FRESH_HOURS, self._hours_until_bound(old)) if hours > _FRESH_HOURS else hours
 
     def _hours_until_bound(self, logit: float) -> float:
-        """Return the hours since last seen after which an address falls under BOUND whose logit was this at first."""
-        slope = self._coefficients[_IDLE]
-        most = float(_WINDOW * 24)  # then it leaves the feed
-        if slope >= 0.0:
-            return most if logit > self._logit else 0.0
-        exponent = (self._logit - logit) / slope
-        return min(most, math.exp2(max(0.0, min(10.0, exponent))) - 1.0)
+        """Return the hours since last seen after which an address falls under BOUND whose logit was this at first, and
+        falls with time.
+        """
+        exponent = (self._logit - logit) / self._coefficients[_IDLE]
+        return min(_MOST_HOURS, math.exp2(max(0.0, min(10.0, exponent))) - 1.0)
 
     def _full_hour(self, hours: int) -> str:
         text = self._texts.get(hours)
@@ -278,9 +294,11 @@ class Stay:
 
 @dataclass(frozen=True)
 class Models:
-    """The models of all feeds, and when they were fitted: by the publisher's clock."""
+    """The models of all feeds, and when each was fitted: by the publisher's clock."""
 
-    fitted: datetime | None = None
+    fitted: Mapping[str, datetime] = field(default_factory=dict)
+    tried: Mapping[str, datetime] = field(default_factory=dict)
+    """When each was last begun: one that did not end well waits a day, whatever ended it."""
     feeds: Mapping[str, Model] = field(default_factory=dict)
     stays: Mapping[str, Stay] = field(default_factory=dict)
     """Of the feeds that any address has left."""
@@ -288,10 +306,11 @@ class Models:
     def of(self, category: str, now: datetime) -> Model:
         """Return a feed's model, with a problem where it must not be used."""
         model = self.feeds.get(category)
-        if model is None or self.fitted is None:
+        if model is None:
             return Model(problem="none has been fitted yet")
-        if not model.problem and abs(now - self.fitted) > _USED_FOR:
-            return Model(problem=f"it is of {self.fitted:%Y-%m-%d}, which is too old")
+        fitted = self.fitted[category]
+        if not model.problem and abs(now - fitted) > _USED_FOR:
+            return Model(problem=f"it is of {fitted:%Y-%m-%d}, which is too old")
         return model
 
     def judge(self, category: str, end: datetime, now: datetime) -> Judge:
@@ -299,12 +318,21 @@ class Models:
         model = self.of(category, now)
         return Judge(() if model.problem else model.coefficients, end)
 
-    def due(self, categories: Iterable[str], now: datetime) -> bool:
-        """Tell whether they should be fitted again: every day until all feeds have one, then every week."""
-        if self.fitted is None:
-            return True
-        whole = all(category in self.feeds and not self.feeds[category].problem for category in categories)
-        return abs(now - self.fitted) >= (_RENEWED_AFTER if whole else _TRIED_AFTER)
+    def due(self, categories: Iterable[str], now: datetime) -> list[str]:
+        """Return the feeds whose models should be fitted again, those first that have waited longest.
+
+        Each is fitted every week. One that has none, or whose history is too short as yet, is tried every day; one that
+        has too few addresses is not, since to count them takes as long as to fit a model.
+        """
+        found = []
+        for category in categories:
+            if category in self.tried and abs(now - self.tried[category]) < _TRIED_AFTER:
+                continue
+            model = self.feeds.get(category)
+            unread = model is None or (model.problem and not model.trained_on and not model.checked_on)
+            if unread or abs(now - self.fitted[category]) >= _RENEWED_AFTER:
+                found.append(category)
+        return sorted(found, key=lambda category: self.fitted.get(category, _NEVER))
 
 
 def load(state: Path) -> Models:
@@ -314,20 +342,41 @@ def load(state: Path) -> Models:
         document = json.loads(path.read_text(encoding="utf-8"))
         if document["version"] != _VERSION:
             raise ValueError(f"of version {document['version']}")
-        fitted = datetime.fromisoformat(document["fitted"])
+        fitted, tried = _times(document["fitted"]), _times(document["tried"])
         feeds = {str(category): _model(found) for category, found in document["feeds"].items()}
         stays = {
             str(category): Stay(int(one["left"]), int(one["median_days"]))
             for category, one in document["stays"].items()
         }
-        if fitted.tzinfo is None:
-            raise ValueError("a time without a zone")
+        if not feeds.keys() <= fitted.keys():
+            raise ValueError("a model without the time at which it was fitted")
     except FileNotFoundError:
         return Models()
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         _LOG.warning("%s: can't be used (%s); the models are fitted anew", path, error)
         return Models()
-    return Models(fitted, feeds, stays)
+    return Models(fitted, tried, feeds, stays)
+
+
+def _times(found: Mapping[str, str]) -> dict[str, datetime]:
+    times = {str(category): datetime.fromisoformat(text) for category, text in found.items()}
+    if any(moment.tzinfo is None for moment in times.values()):
+        raise ValueError("a time without a zone")
+    return times
+
+
+def _store(state: Path, models: Models) -> None:
+    """Raises OSError."""
+    documents.write(
+        state / FILE,
+        {
+            "version": _VERSION,
+            "fitted": {category: moment.isoformat() for category, moment in models.fitted.items()},
+            "tried": {category: moment.isoformat() for category, moment in models.tried.items()},
+            "feeds": {category: asdict(model) for category, model in models.feeds.items()},
+            "stays": {category: asdict(stay) for category, stay in models.stays.items()},
+        },
+    )
 
 
 def _model(found: Mapping[str, Any]) -> Model:
@@ -351,50 +400,70 @@ def _model(found: Mapping[str, Any]) -> Model:
     return model
 
 
-def renew(state: Path, source: Source, sizes: Mapping[str, int], now: datetime) -> bool:
-    """Fit the models again if it is time. Returns whether it was.
+class _Time:
+    """What is left of the time that the fitting may take."""
 
-    `sizes` has the number of addresses of each feed. A feed whose history can't be read keeps its model. Raises OSError
-    when the models can't be stored, SourceUnavailableError when the database can't be reached.
+    def __init__(self) -> None:
+        self._until = time.monotonic() + _SECONDS
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more may be begun."""
+        return time.monotonic() >= self._until
+
+    def check(self) -> None:
+        """Raise SourceError when it is over."""
+        if self.over:
+            raise SourceError(f"the {_SECONDS:.0f} seconds for all of them are over")
+
+
+def renew(state: Path, source: Source, sizes: Mapping[str, int], now: datetime) -> bool:
+    """Fit the models again whose time it is. Returns whether there were any.
+
+    `sizes` has the number of addresses of each feed. A feed whose history can't be read keeps its model, and so does
+    one for which there is no time left. Raises OSError when the models can't be stored, SourceUnavailableError when the
+    database can't be reached.
     """
     models = load(state)
-    if not models.due(sizes, now):
+    due = models.due(sizes, now)
+    if not due:
         return False
-    feeds: dict[str, Model] = {}
-    stays: dict[str, Stay] = {}
-    with source.snapshot() as snapshot:
-        for category, addresses in sizes.items():
-            try:
-                feeds[category] = fitted(snapshot, category, addresses, now)
-                left, median = snapshot.stays(category, _today(snapshot, now))
-                if left:
-                    stays[category] = Stay(left, median)
-            except SourceUnavailableError:
-                raise
-            except SourceError as error:
-                _LOG.warning("%s: its confidence can't be fitted again (%s)", category, error)
-                if category in models.feeds:
-                    feeds[category] = models.feeds[category]
-                if category in models.stays:
-                    stays[category] = models.stays[category]
-            else:
-                model = feeds[category]
-                _LOG.info(
-                    "%s: %s", category,
-                    f"no confidence: {model.problem}" if model.problem else
-                    f"confidence fitted on {model.trained_on} rows; Brier score {model.brier:.4f} on {model.checked_on}"
-                    f" of the week after, {model.brier_constant:.4f} by a constant, {model.brier_last_seen:.4f} by the "
-                    "time last seen",
-                )  # fmt: skip
-    documents.write(
-        state / FILE,
-        {
-            "version": _VERSION,
-            "fitted": now.isoformat(),
-            "feeds": {category: asdict(model) for category, model in feeds.items()},
-            "stays": {category: asdict(stay) for category, stay in stays.items()},
-        },
-    )
+    # Before anything is begun: if this run is killed meanwhile, the next ones must not be killed for the same.
+    models = replace(models, tried={**models.tried, **dict.fromkeys(due, now)})
+    _store(state, models)
+    left = _Time()
+    for category in due:
+        if left.over:
+            _LOG.warning("%s: no time was left to fit its confidence; tried again tomorrow", category)
+            continue
+        try:
+            # A snapshot of its own: one that is open for long keeps the database from tidying up.
+            with source.snapshot(statement_timeout=_QUERY_SECONDS) as snapshot:
+                model = fitted(snapshot, category, sizes[category], now, left)
+                left.check()
+                count, median = snapshot.stays(category, _today(snapshot, now))
+        except SourceUnavailableError:
+            raise
+        except SourceError as error:
+            _LOG.warning("%s: its confidence can't be fitted again (%s)", category, error)
+            continue
+        stays = {other: stay for other, stay in models.stays.items() if other != category}
+        if count:
+            stays[category] = Stay(count, median)
+        models = replace(
+            models,
+            fitted={**models.fitted, category: now},
+            feeds={**models.feeds, category: model},
+            stays=stays,
+        )
+        _store(state, models)
+        _LOG.info(
+            "%s: %s", category,
+            f"no confidence: {model.problem}" if model.problem else
+            f"confidence fitted on {model.trained_on} rows; Brier score {model.brier:.4f} on {model.checked_on}"
+            f" of the week after, {model.brier_constant:.4f} by a constant, {model.brier_last_seen:.4f} by the "
+            "time last seen",
+        )  # fmt: skip
     return True
 
 
@@ -403,26 +472,32 @@ def _today(snapshot: Snapshot, now: datetime) -> datetime:
     return min(now, snapshot.condition.clock).astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def fitted(snapshot: Snapshot, category: str, addresses: int, now: datetime) -> Model:
+def fitted(snapshot: Snapshot, category: str, addresses: int, now: datetime, left: _Time) -> Model:
     """Fit a feed's model on the days before the last week, and check it by that week. Raises SourceError."""
     today = _today(snapshot, now)
-    days = [today - back * _DAY for back in range(TRAINED_ON + HELD_OUT, 0, -1)]
-    begins = snapshot.history_begins(category, days[0] - _WINDOW * _DAY)
-    # A day whose seven days before are not all there would know too little of its addresses.
-    days = [day for day in days if begins is not None and day - _WINDOW * _DAY >= begins]
+    left.check()
+    there = set(snapshot.days_with_rows(category, today - (_LOOKED_BACK + _WINDOW) * _DAY, today))
+    # A day without rows is one of an outage: nothing came back on it, and for a week after it too little is known.
+    days = [
+        day
+        for day in (today - back * _DAY for back in range(_LOOKED_BACK, 0, -1))
+        if all(day - back * _DAY in there for back in range(_WINDOW + 1))
+    ][-TRAINED_ON - HELD_OUT :]
     train_days, held_days = days[:-HELD_OUT], days[-HELD_OUT:]
     if len(train_days) < HELD_OUT:
         return Model(
             problem=f"three weeks of history are needed, and {len(days) + (_WINDOW if days else 0)} days are there"
         )
-    return judged(_rows(snapshot, category, addresses, train_days), _rows(snapshot, category, addresses, held_days))
+    train = _rows(snapshot, category, addresses, train_days, left)
+    return judged(train, _rows(snapshot, category, addresses, held_days, left))
 
 
-def _rows(snapshot: Snapshot, category: str, addresses: int, days: Sequence[datetime]) -> Rows:
+def _rows(snapshot: Snapshot, category: str, addresses: int, days: Sequence[datetime], left: _Time) -> Rows:
     found = _Sample(_MOST_ROWS)
     # Most rows never leave the database. A flood of forged sources, of which few are published, is not in `addresses`.
     sample = max(1, round(addresses * len(days) / _ROWS))
     for day in days:
+        left.check()
         snapshot.recurrence(category, day, sample, found.take)
     return found.rows
 

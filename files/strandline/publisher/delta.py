@@ -12,7 +12,7 @@ import mmap
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from . import store
@@ -22,6 +22,7 @@ _LOG = logging.getLogger(__name__)
 FORMAT = "delta"
 INDEX = "deltas.json"
 INDEX_VERSION = 1
+_RUN = timedelta(hours=2)  # from one list to the next
 _PATH = re.compile(r"/([0-9]{4}/[0-9]{2}/[0-9]{2}/[0-9]{2})(-[0-9]+)?/")
 # In the order in which feedfile writes them. A name can't pretend to be a field: in JSON its quotes have backslashes.
 _ROW = re.compile(
@@ -151,12 +152,15 @@ def _hour(path: str) -> datetime | None:
 
 
 def _is_there(webroot: Path, path: str, *, newest: str) -> bool:
-    """Tell whether a generation will still be on the disk when the newest one is read."""
+    """Tell whether a generation will still be on the disk when the newest one is read.
+
+    The next run removes old ones before it has a new list, and takes its time: this list must hold until then.
+    """
     hour, last = _hour(path), _hour(newest)
     return (
         hour is not None
         and last is not None
-        and last - hour < store.HOURLY_FOR
+        and last - hour < store.HOURLY_FOR - _RUN
         and (webroot / store.GENERATIONS / path.strip("/")).is_dir()
     )
 

@@ -298,6 +298,11 @@ class Run:
         if self.since is None:
             return None, ()
         name = delta.name(feed.category)
+        if feed.category not in self.previous and any(
+            (self.since / f).exists() for f in site.feed_files(feed.category)
+        ):
+            # Its readers know addresses of it: to call all of them new would leave them with those that are gone.
+            return None, (f"{name} is left out (the list of the generation before does not tell of the feed's files)",)
         try:
             with formatted.time_limit(formatted.SECONDS_EACH):
                 found = delta.Delta(entries, [], [])

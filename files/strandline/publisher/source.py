@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -11,12 +12,15 @@ from datetime import date, datetime
 from typing import Protocol
 
 import psycopg2
+import psycopg2.errors
 import psycopg2.extensions
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import make_dsn
 
 from .errors import SourceError, SourceUnavailableError
 from .window import Window
+
+_LOG = logging.getLogger(__name__)
 
 
 class Take(Protocol):
@@ -64,8 +68,11 @@ class Snapshot(Protocol):
         Raises as `rows`.
         """
 
-    def history_begins(self, category: str, since: datetime) -> datetime | None:
-        """Return the first UTC day from `since` on that has sightings of the category. Raises as `rows`."""
+    def days_with_rows(self, category: str, since: datetime, before: datetime) -> Sequence[datetime]:
+        """Return the UTC days that have sightings of the category, of those that begin in a span. `since` begins one.
+
+        Raises as `rows`.
+        """
 
     def recurrence(self, category: str, day: datetime, sample: int, take: TakePast) -> None:
         """Hand over the category's sources as they were when a UTC day began, about one in `sample` of them.
@@ -82,8 +89,8 @@ class Snapshot(Protocol):
 class Source(Protocol):
     """Something that has snapshots, and takes a note of how a run went."""
 
-    def snapshot(self) -> AbstractContextManager[Snapshot]:
-        """Open a snapshot. Raises SourceUnavailableError."""
+    def snapshot(self, *, statement_timeout: int | None = None) -> AbstractContextManager[Snapshot]:
+        """Open a snapshot. `statement_timeout`: seconds, if not the usual ones. Raises SourceUnavailableError."""
 
     def note(self, publisher: str, stale_after: datetime | None, problems: Sequence[str]) -> None:
         """Say how the run went, for the watcher. Raises SourceError."""
@@ -113,6 +120,7 @@ class _PostgresSnapshot:
 
     def __init__(self, connection: Connection, condition: Condition) -> None:
         self._connection = connection
+        self._days_known = True
         self.condition = condition
 
     def _copy(self, query: str, values: Sequence[object], take: Callable[[list[str]], None]) -> None:
@@ -138,11 +146,21 @@ class _PostgresSnapshot:
             address, first, last, events, verified, days = fields
             take(address, first, last, int(events), int(verified), int(days))
 
-        self._copy(
-            f"SELECT {_COLUMNS}, days FROM strandline.feed_days(%s, %s, %s)",  # noqa: S608 - a constant
-            (category, window.start, window.end),
-            line,
-        )
+        values = (category, window.start, window.end)
+        if self._days_known:
+            try:
+                # S608: a constant.
+                self._copy(f"SELECT {_COLUMNS}, days FROM strandline.feed_days(%s, %s, %s)", values, line)  # noqa: S608
+                return
+            except SourceError as error:
+                if not isinstance(error.__cause__, psycopg2.errors.UndefinedFunction):
+                    raise
+                self._days_known = False
+                _LOG.warning(
+                    "the database lacks a migration (%s): the feeds have no confidence. Run `site` for the collectors",
+                    error,
+                )
+        self._copy(f"SELECT {_COLUMNS}, 0 FROM strandline.feed(%s, %s, %s)", values, line)  # noqa: S608 - a constant
 
     def rows_of_several(self, category: str, window: Window, take: Take, *, sensors: int, most: int) -> None:
         def line(fields: list[str]) -> None:
@@ -155,14 +173,16 @@ class _PostgresSnapshot:
             line,
         )
 
-    def history_begins(self, category: str, since: datetime) -> datetime | None:
-        found: list[str] = []
+    def days_with_rows(self, category: str, since: datetime, before: datetime) -> list[datetime]:
+        found: list[datetime] = []
+        # Each day is one look at the primary key, however many rows it has.
         self._copy(
-            "SELECT min(hour) FROM strandline.sighting_day WHERE category = %s AND hour >= %s HAVING count(*) > 0",
-            (category, since),
-            found.extend,
+            "SELECT day FROM generate_series(%s::timestamptz, %s::timestamptz - interval '1 second', '24 hours') day"
+            " WHERE EXISTS (SELECT FROM strandline.sighting_day d WHERE d.category = %s AND d.hour = day)",
+            (since, before, category),
+            lambda fields: found.append(datetime.fromisoformat(fields[0])),
         )
-        return datetime.fromisoformat(found[0]) if found else None
+        return found
 
     def recurrence(self, category: str, day: datetime, sample: int, take: TakePast) -> None:
         def line(fields: list[str]) -> None:
@@ -210,7 +230,7 @@ class PostgresSource:
             connection.close()
 
     @contextlib.contextmanager
-    def snapshot(self) -> Iterator[_PostgresSnapshot]:
+    def snapshot(self, *, statement_timeout: int | None = None) -> Iterator[_PostgresSnapshot]:
         """Open a read-only transaction that sees one moment. Raises SourceUnavailableError."""
         with self._connected() as connection:
             try:
@@ -218,6 +238,8 @@ class PostgresSource:
                     isolation_level=psycopg2.extensions.ISOLATION_LEVEL_REPEATABLE_READ, readonly=True
                 )
                 with connection.cursor() as cursor:
+                    if statement_timeout is not None:
+                        cursor.execute("SET statement_timeout = %s", (f"{statement_timeout}s",))
                     cursor.execute("SELECT clock, newest_event, collectors FROM strandline.feed_status()")
                     found = cursor.fetchone()
             except psycopg2.Error as error:
