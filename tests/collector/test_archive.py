@@ -325,7 +325,9 @@ def test_a_day_that_does_not_add_up_stays_as_it_was_and_is_reported(world: World
     try:
         world.ask("SELECT strandline.maintain()")
         assert world.stored(DAYS[0]) == Counter()
-        # What the database no longer has is not taken for a change.
+        # What the database no longer has is not taken for a change, also when it would be kept for longer from now on.
+        assert world.run() == ""
+        world.ask("UPDATE strandline.retention SET days = 90 WHERE what = 'event'")
         assert world.run() == ""
         assert world.archived(DAYS[0]) == old
     finally:
@@ -410,6 +412,21 @@ def test_two_at_once_are_refused(world: World) -> None:
     world.load(lines(1, 10))
     with Store(world.archive).writing():
         assert "another process is writing" in world.run(code=1)
+
+
+@needs_postgresql
+def test_a_disk_that_is_nearly_full_is_left_to_the_database(world: World) -> None:
+    world.load(lines(1, 100) + lines(100, 150, day=1))
+    file = world.folder / "archive.yml"
+    good = file.read_text()
+    file.write_text(yaml.safe_dump(yaml.safe_load(good) | {"min_free_mib": 1 << 29}))
+    try:
+        assert world.run(code=1).count("MiB free, and writing it needs") == 2
+        assert Store(world.archive).days() == []
+    finally:
+        file.write_text(good)
+    world.run()
+    world.agree()
 
 
 @needs_postgresql

@@ -35,6 +35,9 @@ def write(config: configuration.Config, store: Store) -> list[str]:
             for day, account in sorted(source.accounts().items()):
                 if store.account(day) == account:
                     continue
+                if lacking := store.room(sum(account.values()), config.min_free_mib):
+                    problems.append(f"{day}: {lacking}")
+                    continue
                 try:
                     events = write_day(store, day, source.day(day), config.columns, config.memory_mib)
                     size = sum(path.stat().st_size for path in store.folder(day).glob("*/*.parquet"))

@@ -23,6 +23,8 @@ class Config:
     """For each listener the fields of its events, each of which gets a column."""
     memory_mib: int = 256
     """What DuckDB may take. What does not fit is put aside on the archive's disk; Python takes some 60 MiB besides."""
+    min_free_mib: int = 2048
+    """What stays free on the archive's disk, which may be the database's."""
 
 
 def parse(top: Section) -> Config:
@@ -39,6 +41,7 @@ def parse(top: Section) -> Config:
         directory=top.path("directory"),
         columns=columns,
         memory_mib=top.number("memory_mib", Config.memory_mib, 128, 1 << 20),
+        min_free_mib=top.number("min_free_mib", Config.min_free_mib, 0, 1 << 30),
     )
 
 

@@ -14,12 +14,13 @@ import psycopg2.extensions
 
 from .store import Account
 
-# Days that retention may be about to drop are left out: what the archive has of them is whole.
+# Days that the database has dropped are left out: what the archive has of them is whole.
 ACCOUNT = """
     SELECT t.day::text, s.name, r.run, sum(t.stored)::bigint
     FROM strandline.tally t JOIN strandline.run r ON r.id = t.run_id JOIN strandline.sensor s ON s.id = r.sensor_id
     WHERE t.stored > 0 AND t.day < (now() AT TIME ZONE 'UTC')::date
-      AND t.day >= (now() AT TIME ZONE 'UTC')::date - (SELECT days FROM strandline.retention WHERE what = 'event')
+      AND coalesce(to_regclass('strandline.event_row_p' || to_char(t.day, 'YYYYMMDD')),
+                   to_regclass('strandline.event_before_p' || to_char(t.day, 'YYYYMMDD'))) IS NOT NULL
     GROUP BY 1, 2, 3
 """
 RUNS = """
@@ -96,7 +97,7 @@ class Source:
         self.connection.close()
 
     def accounts(self) -> dict[str, Account]:
-        """The account of each day that has ended and whose events are still kept. Raises psycopg2.Error."""
+        """The account of each day that has ended and that the database still has. Raises psycopg2.Error."""
         found: dict[str, Account] = defaultdict(dict)
         with self.connection, self.connection.cursor() as cursor:
             cursor.execute(ACCOUNT)

@@ -21,6 +21,8 @@ from typing import Any
 from ...shared import documents
 
 MANIFEST = "manifest.json"
+AT_WORK = 200
+"""Bytes of the disk that an event takes while its day is written: rows put aside, rows being sorted, and the files."""
 Account = dict[tuple[str, str], int]
 """How many events of each run a day has, by sensor and run."""
 
@@ -91,6 +93,12 @@ class Store:
             yield self._new
         finally:
             shutil.rmtree(self._new, ignore_errors=True)
+
+    def room(self, events: int, min_free_mib: int) -> str:
+        """Say what is lacking to write so many events and leave so much of the disk free; empty when it suffices."""
+        needed = (events * AT_WORK >> 20) + min_free_mib
+        free = shutil.disk_usage(self.directory).free >> 20
+        return "" if free >= needed else f"{self.directory} has {free} MiB free, and writing it needs {needed}"
 
     def put(self, day: str, folder: Path, account: Account, rows: dict[str, int]) -> None:
         """Write the manifest of what is in `folder`, and put it in the day's place. `rows` has the events of each file.
