@@ -24,6 +24,11 @@ def sensor_addresses(sensors: Iterable[Mapping[str, Any]]) -> list[str]:
     )
 
 
+def archive_columns(tree: Mapping[str, Any]) -> dict[str, list[str]]:
+    """For each listener of a catalogue the fields that get a column in the archive."""
+    return catalogue.columns(catalogue.read(tree))
+
+
 def event_catalogue(package: str) -> dict[str, Any]:
     """The listeners and events of the package strandline in a folder."""
     return catalogue.load(Path(package))
@@ -55,6 +60,7 @@ class FilterModule:
             "sensor_addresses": sensor_addresses,
             "event_catalogue": _clear(event_catalogue),
             "feed_definitions": _clear(feed_definitions),
+            "archive_columns": _clear(archive_columns),
             "catalogue_listeners": _clear(catalogue.listeners),
             "python_listeners": _clear(catalogue.python_listeners),
             "patterndb": _clear(patterndb.patterndb),

@@ -15,6 +15,7 @@ from rich.table import Table
 from strandline_cli import paths
 from strandline_cli.bench import figures, machine, network
 from strandline_cli.bench.account import account
+from strandline_cli.bench.archive import archive
 from strandline_cli.bench.figures import Round
 from strandline_cli.bench.listeners import listeners
 from strandline_cli.bench.network import AGAINST, AREA, ARTICLE, OURS, SENDER
@@ -266,6 +267,7 @@ def bench() -> None:
 
 bench.add_command(ingest)
 bench.add_command(account)
+bench.add_command(archive)
 bench.add_command(listeners)
 bench.add_command(publish)
 bench.add_command(site)

@@ -458,8 +458,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             connection = psycopg2.connect(f"host={home} dbname=postgres user=postgres")
             connection.autocommit = True
             with connection.cursor() as cursor:
-                for role in ("strandline_owner", "strandline_loader LOGIN", "strandline_publisher LOGIN"):
-                    cursor.execute(f"CREATE ROLE {role}")
+                for role in ("owner", "loader LOGIN", "publisher LOGIN", "archive LOGIN"):
+                    cursor.execute(f"CREATE ROLE strandline_{role}")
                 cursor.execute(
                     "CREATE DATABASE strandline OWNER strandline_owner ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'"
                     " TEMPLATE template0"

@@ -88,7 +88,7 @@ def database() -> Iterator[Database]:
             connection = psycopg2.connect(f"host={home} dbname=postgres user=postgres")
             connection.autocommit = True
             with connection.cursor() as cursor:
-                for role in ("owner", "loader LOGIN", "publisher LOGIN"):
+                for role in ("owner", "loader LOGIN", "publisher LOGIN", "archive LOGIN"):
                     cursor.execute(f"CREATE ROLE strandline_{role}")
                 cursor.execute("CREATE DATABASE strandline OWNER strandline_owner")
             connection.close()

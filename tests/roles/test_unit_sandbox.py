@@ -35,6 +35,7 @@ VARIABLES: dict[str, Any] = {
     "publisher_mirrors": [{"address": "192.0.2.9"}],
     "__listener_python_listener": {"name": "vnc", "title": "VNC"},
     "__listener_python_raw": False,
+    "collector_archive_memory_mib": 256,
     "__listener_python_unit": "strandline-vnc",
     "__listener_python_wanted": {"memory_max": "64M", "connections": 8},
     **{
@@ -51,6 +52,7 @@ VARIABLES: dict[str, Any] = {
     **{
         name: "/srv/some"
         for name in (
+            "collector_archive_dir",
             "collector_parsed_dir",
             "collector_raw_dir",
             "event_forwarding_spool_dir",
@@ -79,6 +81,7 @@ VARIABLES: dict[str, Any] = {
 EXPOSURE = {
     # As root and early in the boot it puts back the firewall and sshd, which nothing confined could.
     "base strandline-guard.service": 9.5,
+    "collector strandline-archive.service": 0.9,
     "collector strandline-loader.service": 0.7,
     "collector strandline-retention.service": 1.1,
     "collector strandline-watch.service": 0.9,

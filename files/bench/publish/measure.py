@@ -56,7 +56,7 @@ class Database:
         shutil.chown(top, "postgres")
         self._run(BIN / "initdb", "--auth=trust", "--username=postgres", "--no-sync", "-D", top / "data")
         self.start()
-        for role in ("owner", "loader", "publisher"):
+        for role in ("owner", "loader", "publisher", "archive"):
             self.ask(f"CREATE ROLE strandline_{role} LOGIN", database="postgres")
         self.ask("CREATE DATABASE strandline OWNER strandline_owner", database="postgres")
         dsn = f"host={top} user=postgres dbname=strandline"

@@ -92,6 +92,18 @@ def read(catalogue: Mapping[str, Any]) -> list[Event]:
     return events
 
 
+def columns(events: Iterable[Event]) -> dict[str, list[str]]:
+    """For each listener the fields of its events, each once, in the catalogue's order: the archive's columns.
+
+    `verified` is not among them: the archive has it for every event.
+    """
+    found: dict[str, dict[str, None]] = {}
+    for event in events:
+        names = [*event.trusted, *(value.name for value in event.values)]
+        found.setdefault(event.listener, {}).update(dict.fromkeys(name for name in names if name != "verified"))
+    return {listener: list(names) for listener, names in found.items()}
+
+
 def _check(event: Event) -> None:
     """Raise CatalogueError when the event's fields could be mistaken for others."""
     names = [*event.trusted, *(value.name for value in event.values)]
