@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 POLICIES = ("plausible", "publish", "several", "omit", "separate")
 # What each of them is: formats.py.
-FORMAT_NAMES = ("csv", "plain", "nftables", "ipset", "rpz", "rbldnsd")
+FORMAT_NAMES = ("csv", "plain", "cidr", "nftables", "ipset", "rpz", "rbldnsd")
 
 
 @dataclass(frozen=True)
