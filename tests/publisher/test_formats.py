@@ -121,10 +121,10 @@ def test_prefixes_are_the_fewest_that_hold_the_addresses_and_no_other(runs: list
     # By `address_text`: the text of a mapped address is another one's in the standard library.
     if base < 2**32:
         addresses = [address_text(value.to_bytes(4)) for value in values]
-        wanted = [str(one) for one in ipaddress.collapse_addresses(map(ipaddress.IPv4Address, values))]
+        wanted = [str(one) for one in ipaddress.collapse_addresses(map(ipaddress.IPv4Network, values))]
     else:
         addresses = [address_text(value.to_bytes(16)) for value in values]
-        wanted = [str(one) for one in ipaddress.collapse_addresses(map(ipaddress.IPv6Address, values))]
+        wanted = [str(one) for one in ipaddress.collapse_addresses(map(ipaddress.IPv6Network, values))]
     assert list(formats.prefixes(addresses)) == wanted
 
 
