@@ -8,7 +8,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from . import changes, confidence, delta, feedfile, formats, formatted, guards, lookup, pairs, quality, site, store
+from . import (
+    changes,
+    confidence,
+    delta,
+    feedfile,
+    formats,
+    formatted,
+    guards,
+    lookup,
+    pairs,
+    quality,
+    sharing,
+    site,
+    store,
+)
 from .addresses import NeverList, address_text, packed
 from .astable import AsTable, Loaded, load_or_last
 from .config import Config, Feed
@@ -159,6 +173,7 @@ class Run:
         self._combined = formatted.Combined(config.never)
         self.overlap = quality.Overlap()
         self.latencies: dict[str, quality.Latency | None] = {}
+        self.sharing = sharing.Sharing(config, window.end, self.former)
         self._serial = int(window.end.timestamp())
 
     def compile(self, feed: Feed, snapshot: Snapshot) -> Compiled | None:
@@ -496,12 +511,13 @@ def run(config: Config, source: Source, window: Window, *, now: datetime, accept
         combined = this.combine(builder, records)
         daily = this.daily(builder)
         missed = lookup.write(builder, records, this.former, config.never)
-        problems = (*_problems(this, records.values(), combined, condition, general), *missed)
+        shared, unshared = this.sharing.write(builder, records)
+        problems = (*_problems(this, records.values(), combined, condition, general), *missed, *unshared)
         failed = tuple(r.category for r in records.values() if r.status != "published")
         if unavailable:
             failed = tuple(feed.category for feed in config.feeds)
         there = {category: record for category, record in records.items() if record.status != "failed"}
-        problems += _switch(this, builder, there, condition, problems, combined, daily)
+        problems += _switch(this, builder, there, condition, problems, combined, daily, shared)
     published = tuple(r.category for r in records.values() if r.status == "published")
     return Outcome(
         published,
@@ -521,6 +537,7 @@ def _switch(
     problems: tuple[str, ...],
     combined: site.Combined,
     daily: tuple[site.Daily, ...],
+    shared: tuple[site.Shared, ...],
 ) -> tuple[str, ...]:
     """Finish the generation and let the site lead to it; one that says nothing new is dropped.
 
@@ -529,6 +546,7 @@ def _switch(
     config, former = this.config, this.former
     published = site.fingerprint(this.previous, site.published_problems(former), site.published_others(former))
     others = [*combined.files, *(file for one in daily for file in one.files)]
+    others += [file for one in shared for file in one.files]
     found = site.fingerprint(records, problems, others)
     # Each hour in which the database was asked has a generation, though nothing may have been seen: its list says until
     # when it holds.
@@ -543,13 +561,16 @@ def _switch(
     counts = {category: record.delta for category, record in records.items()}
     way = delta.way(config.webroot, this.since, name, site.stamp(this.now) or "", counts)
     worth = this.worth(records, way)
-    report = site.Report(name, this.now, records, condition, this.loaded, problems, combined, way, worth, daily, news)
+    report = site.Report(
+        name, this.now, records, condition, this.loaded, problems, combined, way, worth, daily, shared, news
+    )
     site.write(builder, config, report)
     generation = builder.finish(name, key=config.signing_key, comment=f"generation {name}")
     store.switch(config.webroot, generation)
     _LOG.info("generation %s is published", name)
     try:
         changes.store(memory, news)
+        this.sharing.remember()
         this.history.add(this.window, {r.category: r.unproven for r in records.values() if r.status == "published"})
         if former == config.webroot:
             store.remove_flat_site(config.webroot)
