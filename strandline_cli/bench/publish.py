@@ -15,7 +15,7 @@ RESULT = network.BUILD / "publish.json"
 PROGRAM = "/files/bench/publish/measure.py"
 MEMORY = "2g"  # of database, publisher and the files that the kernel keeps for them: as on a small host
 CONTAINER = "bench-publish"
-FORMATS = ("ndjson", "csv", "plain", "nftables", "ipset", "rpz", "rbldnsd")
+FORMATS = ("ndjson", "csv", "plain", "cidr", "nftables", "ipset", "rpz", "rbldnsd")
 NEVER = 7200.0  # seconds: whatever takes longer hangs
 
 

@@ -17,6 +17,13 @@ def of_list(text: str) -> list[str]:
     return text.splitlines()
 
 
+def of_cidr(text: str) -> list[str]:
+    """Every address that the prefixes hold; those of a single one of a million addresses would be too many."""
+    networks = [ipaddress.ip_network(line) for line in text.splitlines()]
+    assert all(network.num_addresses <= 4096 for network in networks)
+    return [str(address) for network in networks for address in network]
+
+
 def of_nft(text: str) -> list[str]:
     bodies = re.findall(r"^add element inet strandline \w+_ipv[46] \{([^}]*)\}$", text, re.MULTILINE)
     return [element.strip() for body in bodies for element in body.split(",")]
@@ -63,5 +70,5 @@ def of_dnsbl(text: str) -> list[str]:
 
 BY_FORMAT: Mapping[str, Callable[[str], list[str]]] = {
     "csv": of_csv, "list-ipv4": of_list, "list-ipv6": of_list, "nftables": of_nft, "ipset": of_ipset, "rpz": of_rpz,
-    "dnsbl-ip4set": of_dnsbl, "dnsbl-ip6trie": of_dnsbl,
+    "cidr-ipv4": of_cidr, "cidr-ipv6": of_cidr, "dnsbl-ip4set": of_dnsbl, "dnsbl-ip6trie": of_dnsbl,
 }  # fmt: skip

@@ -2,7 +2,7 @@
 
 It takes 13 categories; files of others are named and left out.
 
-Runs in IntelMQ's virtual environment (intelmq_venv.py): `python intelmq_check.py FILE...`
+Runs in IntelMQ's virtual environment (client_venv.py): `python intelmq_check.py FILE...`
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ import re
 from datetime import timedelta
 from pathlib import Path
 
+import client_venv
 import feed_readers as readers
-import intelmq_venv
 import pytest
 from publisher_fakes import END, FakeSource, row
 from strandline.publisher import config, feedfile, publish, window
@@ -123,7 +123,8 @@ def test_intelmq_parses_every_feed(everyday: config.Config, feeds: dict[str, str
     assert "sshpwauth-ipv6.txt" in files
     foreign = ("anytcp", "anyudp", "ntpmode3", "ntpmode6", "ntpmode7")
     unknown = {f"{name}{family}.txt" for name in foreign for family in ("", "-ipv6")}
-    result = intelmq_venv.parse(everyday.webroot / "current" / name for name in files if name != "robots.txt")
+    paths = [everyday.webroot / "current" / name for name in files if name != "robots.txt"]
+    result = client_venv.run("intelmq", "intelmq_check.py", *paths)
     assert result.returncode == 0, result.stdout + result.stderr[-2000:]
     assert set(re.findall("unknown to IntelMQ: (.*)", result.stdout)) == unknown
     assert result.stdout.count("ok ") == 2 * len(feeds) - len(unknown)

@@ -127,6 +127,8 @@ class NeverList:
         self._special = AddressSet(parse_network(prefix) for prefix, _ in SPECIAL)
         self._opened = AddressSet(publish_ranges)
         self._listed = AddressSet([*listed, *fleet])
+        self.prefixes = [sorted(map(str, some)) for some in ([*listed, *fleet], publish_ranges)]
+        """What it was made of, in an order of its own."""
 
     def __contains__(self, value: bytes) -> bool:
         return value in self._listed or (value in self._special and value not in self._opened)

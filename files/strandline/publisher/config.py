@@ -11,7 +11,7 @@ from pathlib import Path
 from ..event import feeds
 from ..shared.settings import ConfigurationError, Section, read_yaml
 from . import addresses
-from .limits import FORMAT_NAMES, POLICIES, Guard
+from .limits import FORMAT_NAMES, POLICIES, SHARING_NAMES, Guard, Sharing
 from .mirror import Mirror
 from .pairs import Limits
 
@@ -71,6 +71,7 @@ class Config:
     formats: tuple[str, ...] = FORMAT_NAMES
     """What is published beside text and NDJSON; see formats.py."""
     pairs: Limits = field(default_factory=Limits)
+    sharing: Sharing = field(default_factory=Sharing)
 
 
 def load_feeds(path: Path) -> tuple[Feed, ...]:
@@ -89,7 +90,7 @@ def load(path: Path) -> Config:
     top.only(
         "network", "feeds", "webroot", "state", "asn_table", "never_publish", "publish_ranges", "fleet_addresses",
         "guard", "database", "statement_timeout", "through_now", "publisher", "signing_key", "publish_delay",
-        "stale_hours", "mirrors", "mirror_key", "formats", "pairs",
+        "stale_hours", "mirrors", "mirror_key", "formats", "pairs", "sharing",
     )  # fmt: skip
     mirrors = tuple(_mirror(section) for section in top.sections("mirrors"))
     if len({mirror.name for mirror in mirrors}) < len(mirrors):
@@ -126,15 +127,28 @@ def load(path: Path) -> Config:
         mirror_key=top.path("mirror_key") if mirrors else None,
         formats=_formats(top) if top.has("formats") else FORMAT_NAMES,
         pairs=_pairs(top.section("pairs")) if top.has("pairs") else Limits(),
+        sharing=_sharing(top.section("sharing")) if top.has("sharing") else Sharing(),
     )
 
 
 def _formats(section: Section) -> tuple[str, ...]:
-    wanted = section.texts("formats")
+    return _some_of(section, "formats", FORMAT_NAMES)
+
+
+def _some_of(section: Section, key: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    wanted = section.texts(key)
     for name in wanted:
-        if name not in FORMAT_NAMES:
-            raise section.wrong("formats", f"{name!r} is unknown", f"Write some of {', '.join(FORMAT_NAMES)}")
+        if name not in known:
+            raise section.wrong(key, f"{name!r} is unknown", f"Write some of {', '.join(known)}")
     return tuple(dict.fromkeys(wanted))
+
+
+def _sharing(section: Section) -> Sharing:
+    section.only("formats", "hours")
+    hours = section.number("hours", 24, 1, 24)
+    if 24 % hours:
+        raise section.wrong("hours", f"{hours} does not divide a day", "Write 1, 2, 3, 4, 6, 8, 12 or 24")
+    return Sharing(_some_of(section, "formats", SHARING_NAMES), hours)
 
 
 def _networks(section: Section, key: str) -> list[addresses.Network]:

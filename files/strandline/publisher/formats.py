@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .addresses import address_text, packed
@@ -80,6 +80,8 @@ class Kind:
     row: re.Pattern[bytes]
     """Matches once for each of its rows."""
     needs_former: bool = False
+    aggregates: bool = False
+    """One of its rows may stand for several addresses."""
 
     def rows(self, content: bytes) -> int:
         """Return the number of rows of a file of this kind."""
@@ -134,6 +136,33 @@ def _csv_field(text: str) -> str:
 def _list(family: int) -> Writer:
     """One address a line and nothing else."""
     return lambda listing: _lines(listing.proven[family])
+
+
+def prefixes(addresses: Sequence[str]) -> Iterator[str]:
+    """Yield the fewest prefixes that hold the addresses and no other one, in numerical order.
+
+    The addresses are of one family and as `by_number` has them. RFC 4632 section 3.1: a prefix of 2^n addresses begins
+    at a multiple of 2^n.
+    """
+    values = [int.from_bytes(packed(address)) for address in addresses]
+    length = 16 if addresses and ":" in addresses[0] else 4
+    at = 0
+    while at < len(values):
+        run = 1
+        while at + run < len(values) and values[at + run] == values[at] + run:
+            run += 1
+        while run:
+            first = values[at]
+            # As far as the number is a multiple of it, and the run goes.
+            bits = min((first & -first).bit_length() or 8 * length + 1, run.bit_length()) - 1
+            yield f"{addresses[at]}/{8 * length - bits}"
+            at += 1 << bits
+            run -= 1 << bits
+
+
+def _cidr(family: int) -> Writer:
+    """Prefixes, one a line; a single address is one, too."""
+    return lambda listing: _lines(prefixes(listing.proven[family]))
 
 
 def _nftables(listing: Listing) -> bytes:
@@ -224,6 +253,7 @@ def _dnsbl(family: int) -> Writer:
     return write
 
 
+_PREFIX_LINE = re.compile(rb"^[0-9a-f:.]+/[0-9]+$", re.MULTILINE)
 _ADDRESS_LINE = re.compile(rb"^[0-9a-f:.]+$", re.MULTILINE)
 # Not the test entry, nor the answer, which has a blank.
 _DNSBL_LINE = re.compile(rb"^(?!127\.0\.0\.2$|0::ffff:7f00:2$)[0-9a-f:.]+$", re.MULTILINE)
@@ -243,6 +273,15 @@ FORMATS: Mapping[str, Format] = {
             (
                 Kind("list-ipv4", ".list", (4,), _list(4), _ADDRESS_LINE),
                 Kind("list-ipv6", "-ipv6.list", (6,), _list(6), _ADDRESS_LINE),
+            ),
+            combined=True,
+        ),
+        Format(
+            "cidr",
+            "CIDR prefixes",
+            (
+                Kind("cidr-ipv4", ".cidr", (4,), _cidr(4), _PREFIX_LINE, aggregates=True),
+                Kind("cidr-ipv6", "-ipv6.cidr", (6,), _cidr(6), _PREFIX_LINE, aggregates=True),
             ),
             combined=True,
         ),

@@ -80,6 +80,8 @@ class Writer:
                     _LOG.exception("%s: left out", name)
                     problems.append(f"{name} is left out ({' '.join(str(error).split()) or type(error).__name__})")
                     continue
+                if kind.aggregates:
+                    rows = kind.rows(content)
                 digest = builder.renew(name, content, self._former)
                 files.append(site.File(name, kind.name, rows, len(content), digest))
         return Written(tuple(files), tuple(problems))

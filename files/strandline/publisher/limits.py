@@ -5,8 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 POLICIES = ("plausible", "publish", "several", "omit", "separate")
-# What each of them is: formats.py.
-FORMAT_NAMES = ("csv", "plain", "nftables", "ipset", "rpz", "rbldnsd")
+# What each of them is: sharing.py and formats.py.
+SHARING_NAMES = ("misp", "stix")
+FORMAT_NAMES = ("csv", "plain", "cidr", "nftables", "ipset", "rpz", "rbldnsd")
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """Which files for sharing platforms are published (see sharing.py), and after how many hours they are renewed."""
+
+    wanted: tuple[str, ...] = ()
+    hours: int = 24
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from . import changes, confidence, delta, feedfile, formats, formatted, guards, lookup, pairs, quality, site, store
+from . import (
+    changes,
+    confidence,
+    delta,
+    feedfile,
+    formats,
+    formatted,
+    guards,
+    lookup,
+    pairs,
+    quality,
+    sharing,
+    site,
+    store,
+)
 from .addresses import NeverList, address_text, packed
 from .astable import AsTable, Loaded, load_or_last
 from .config import Config, Feed
@@ -161,6 +175,7 @@ class Run:
         self._combined = formatted.Combined(config.never)
         self.overlap = quality.Overlap()
         self.latencies: dict[str, quality.Latency | None] = {}
+        self.sharing = sharing.Sharing(config, window.end, self.former)
         self._serial = int(window.end.timestamp())
 
     def compile(self, feed: Feed, snapshot: Snapshot) -> Compiled | None:
@@ -510,13 +525,16 @@ def run(config: Config, source: Source, window: Window, *, now: datetime, accept
         combined = this.combine(builder, records)
         daily, no_list = this.daily(builder)
         no_lookup = lookup.write(builder, records, this.former, config.never)
+        shared, unshared = this.sharing.write(builder, records)
         problems = _problems(this, records.values(), combined, condition, general)
-        problems += tuple(filter(None, (no_list, no_lookup)))
+        problems += (*filter(None, (no_list, no_lookup)), *unshared)
         failed = tuple(r.category for r in records.values() if r.status != "published")
         if unavailable:
             failed = tuple(feed.category for feed in config.feeds)
         there = {category: record for category, record in records.items() if record.status != "failed"}
-        problems += _switch(this, builder, there, condition, problems, combined, daily, has_lookup=not no_lookup)
+        problems += _switch(
+            this, builder, there, condition, problems, combined, daily, shared, has_lookup=not no_lookup
+        )
     published = tuple(r.category for r in records.values() if r.status == "published")
     return Outcome(
         published,
@@ -537,6 +555,7 @@ def _switch(
     problems: tuple[str, ...],
     combined: site.Combined,
     daily: tuple[site.Daily, ...],
+    shared: tuple[site.Shared, ...],
     *,
     has_lookup: bool,
 ) -> tuple[str, ...]:
@@ -547,6 +566,7 @@ def _switch(
     config, former = this.config, this.former
     published = site.fingerprint(this.previous, site.published_problems(former), site.published_others(former))
     others = [*combined.files, *(file for one in daily for file in one.files)]
+    others += [file for one in shared for file in one.files]
     found = site.fingerprint(records, problems, others)
     # Each hour in which the database was asked has a generation, though nothing may have been seen: its list says until
     # when it holds.
@@ -562,7 +582,7 @@ def _switch(
     way = delta.way(config.webroot, this.since, name, site.stamp(this.now) or "", counts)
     worth = this.worth(records, way)
     report = site.Report(
-        name, this.now, records, condition, this.loaded, problems, combined, way, worth, daily, news, has_lookup
+        name, this.now, records, condition, this.loaded, problems, combined, way, worth, daily, shared, news, has_lookup
     )
     site.write(builder, config, report, former)
     generation = builder.finish(name, key=config.signing_key, comment=f"generation {name}")
@@ -570,6 +590,7 @@ def _switch(
     store.switch(config.webroot, generation)
     _LOG.info("generation %s is published", name)
     try:
+        this.sharing.remember()
         this.history.add(this.window, {r.category: r.unproven for r in records.values() if r.status == "published"})
         if former == config.webroot:
             store.remove_flat_site(config.webroot)

@@ -104,6 +104,21 @@ class Daily:
     files: tuple[File, ...]
 
 
+@dataclass(frozen=True)
+class Shared:
+    """The files that one kind of sharing platforms reads; see sharing.py. Times are ISO 8601 in UTC."""
+
+    name: str
+    title: str
+    written: str
+    """The end of the seven days whose sources they have."""
+    next_update: str
+    """The window's end with which they are due again."""
+    rows: int
+    problems: tuple[str, ...]
+    files: tuple[File, ...]
+
+
 def write_pairs(
     builder: store.Builder, found: pairs.Day, contents: Mapping[str, tuple[str, bytes]], former: Path | None
 ) -> Daily:
@@ -131,6 +146,7 @@ class Report:
     worth: Mapping[str, quality.Figures]
     """What is said of each feed's quality."""
     daily: tuple[Daily, ...]
+    shared: tuple[Shared, ...]
     news: changes.Changes
     has_lookup: bool
 
@@ -260,7 +276,7 @@ def published_others(directory: Path | None) -> tuple[File, ...]:
     try:
         document = json.loads(((directory or Path("/nonexistent")) / LIST).read_text(encoding="utf-8"))
         names = [f.name for f in dataclasses.fields(File)]
-        lists = [document["combined"], *document.get("daily", ())]
+        lists = [document["combined"], *document.get("daily", ()), *document.get("sharing", ())]
         return tuple(File(**{name: file[name] for name in names}) for one in lists for file in one["files"])
     except (OSError, ValueError, KeyError, TypeError):
         return ()
@@ -337,6 +353,7 @@ def _list(config: Config, report: Report) -> str:
             "combined": {**dataclasses.asdict(report.combined), "files": located(report.combined.files)},
             "lookup": f"/{report.generation}/{store.LOOKUP}/" if report.has_lookup else None,
             "daily": [{**dataclasses.asdict(one), "files": located(one.files)} for one in report.daily],
+            "sharing": [{**dataclasses.asdict(one), "files": located(one.files)} for one in report.shared],
             "feeds": [entry(feed) for feed in config.feeds],
         },
         indent=1,

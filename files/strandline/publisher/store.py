@@ -18,7 +18,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -117,6 +117,37 @@ class Builder:
             self._wait()  # one file's content at a time waits in memory
             self._packing = self._pool.submit(self._pack, name, content)
         return digest
+
+    def add_pieces(self, name: str, pieces: Iterable[bytes]) -> tuple[str, int]:
+        """Write a file that need not fit into memory, with its companions; return its SHA-256 and size.
+
+        Whatever is raised, also by what yields the pieces, leaves nothing of it.
+        """
+        path, packed = self.directory / name, self.directory / f"{name}{PACKED}"
+        path.parent.mkdir(mode=0o755, exist_ok=True)
+        sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+        try:
+            with path.open("wb") as file, packed.open("wb") as small:
+                with gzip.GzipFile("", "wb", 4, small, mtime=0) as zipped:
+                    for piece in pieces:
+                        file.write(piece)
+                        zipped.write(piece)
+                        sha256.update(piece)
+                        md5.update(piece)
+                        size += len(piece)
+                for one in (file, small):
+                    os.fchmod(one.fileno(), _MODE)
+                    one.flush()
+                    os.fsync(one.fileno())
+            with packed.open("rb") as small:
+                self._sums[f"{name}{PACKED}"] = hashlib.file_digest(small, "sha256").hexdigest()
+            self._write(f"{name}.sha256", f"{sha256.hexdigest()}  {path.name}\n".encode())
+            self._write(f"{name}.md5", f"{md5.hexdigest()}  {path.name}\n".encode())
+        except BaseException:
+            self.discard(name)
+            raise
+        self._sums[name] = sha256.hexdigest()
+        return self._sums[name], size
 
     def _pack(self, name: str, content: bytes) -> None:
         # Without name and time in it, so that the same content gives the same bytes.

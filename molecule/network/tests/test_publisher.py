@@ -22,8 +22,8 @@ from machines import ROOT, Inventory, Machine
 
 sys.path.insert(0, str(ROOT / "tests" / "publisher"))
 
+import client_venv
 import feed_readers as readers
-import intelmq_venv
 
 WEBROOT = "/var/www/strandline"
 NEWEST = f"{WEBROOT}/current"
@@ -103,7 +103,7 @@ def test_intelmq_parses_every_feed(texts: dict[str, str], tmp_path: Path) -> Non
     """IntelMQ's own dataplane parser: as many events as data lines, and no error."""
     for category, text in texts.items():
         (tmp_path / f"{category}.txt").write_text(text, encoding="utf-8")
-    result = intelmq_venv.parse(sorted(tmp_path.iterdir()))
+    result = client_venv.run("intelmq", "intelmq_check.py", *sorted(tmp_path.iterdir()))
     print(f"\n{result.stdout}")
     assert result.returncode == 0, result.stderr
 
