@@ -264,6 +264,7 @@ def test_the_list_for_programs(settings: config.Config, source: FakeSource) -> N
     assert [(file["name"], file["format"], file["rows"]) for file in feed["files"]] == [
         ("dnsrd.txt", "text-ipv4", 3), ("dnsrd-ipv6.txt", "text-ipv6", 1), ("dnsrd.ndjson", "ndjson", 4),
         ("dnsrd.csv", "csv", 4), ("dnsrd.list", "list-ipv4", 3), ("dnsrd-ipv6.list", "list-ipv6", 1),
+        ("dnsrd.cidr", "cidr-ipv4", 2), ("dnsrd-ipv6.cidr", "cidr-ipv6", 1),
         ("dnsrd.nft", "nftables", 4), ("dnsrd.ipset", "ipset", 4), ("dnsrd.rpz", "rpz", 4),
         ("dnsrd.ip4set", "dnsbl-ip4set", 3), ("dnsrd.ip6trie", "dnsbl-ip6trie", 1),
     ]  # fmt: skip

@@ -155,6 +155,15 @@ def test_they_are_renewed_after_midnight_and_the_same_file_until_then(
     assert events(settings)["sshclient"]["timestamp"] == str(int((END + timedelta(hours=MIDNIGHT)).timestamp()))
 
 
+def test_a_young_network_does_not_wait_for_midnight(settings: config.Config, source: FakeSource) -> None:
+    source.categories["dnsrd"] = [row("198.18.0.9", verified=0)]
+    assert [one["rows"] for one in run(settings, source)["sharing"]] == [0, 0]
+    assert events(settings) == {}
+    source.categories["sshclient"] = SOURCES
+    assert [one["rows"] for one in run(settings, source, hours=1)["sharing"]] == [3, 3]
+    assert len(addresses(settings, "sshclient")) == 3
+
+
 def test_every_hour_is_possible(settings: config.Config, source: FakeSource) -> None:
     hourly = dataclasses.replace(settings, sharing=limits.Sharing(("stix",), 1))
     source.categories["sshclient"] = SOURCES
@@ -232,7 +241,7 @@ def test_a_writer_that_hangs_holds_nothing_up(
             time.sleep(0.01)
 
     source.categories["sshclient"] = SOURCES
-    monkeypatch.setattr(sharing, "SECONDS", 1.0)
+    monkeypatch.setattr(sharing, "SECONDS", 6.0)
     monkeypatch.setattr(sharing.Stix, "_bundle", hangs)
     document = run(settings, source)
     assert [feed["status"] for feed in document["feeds"] if feed["category"] == "sshclient"] == ["published"]

@@ -301,16 +301,14 @@ class Sharing:
         feeds = [feed for feed in self._config.feeds if (builder.directory / f"{feed.category}.ndjson").is_file()]
         fresh = any(record.status == "published" for record in records.values())
         known = self._load()
-        until = time.monotonic() + SECONDS
         found = []
         for name in self._config.sharing.wanted:
             one = known.get(name)
-            # While nothing can be compiled, what is there is as new as can be.
-            if one is not None and not (fresh and one.next_update != self._next) and not one.problems:
-                kept = self._keep(builder, one)
-            else:
-                kept = None
-            found.append(kept or self._write(builder, name, feeds, until))
+            # While nothing can be compiled, what is there is as new as can be. A young network's first sources don't
+            # wait for midnight.
+            due = one is None or (fresh and one.next_update != self._next) or one.problems or not one.rows
+            kept = self._keep(builder, one) if one is not None and not due else None
+            found.append(kept or self._write(builder, name, feeds))
         self._found = tuple(found)
         return self._found, [problem for one in found for problem in one.problems]
 
@@ -363,10 +361,11 @@ class Sharing:
             builder.discard(file.name)
         return None
 
-    def _write(self, builder: store.Builder, name: str, feeds: list[Feed], until: float) -> site.Shared:
+    def _write(self, builder: store.Builder, name: str, feeds: list[Feed]) -> site.Shared:
         edition = Edition(self._config, self._end, builder, self._former)
         writer = WRITERS[name](edition)
         began = time.monotonic()
+        until = began + SECONDS / len(self._config.sharing.wanted)
         files: list[site.File] = []
         problems: list[str] = []
         rows = 0
