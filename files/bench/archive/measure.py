@@ -207,9 +207,20 @@ def database_bytes(dsn: str) -> int:
     return int(size)
 
 
-def ended_children(process: int) -> float:
-    """CPU seconds of a process's children that have ended (proc_pid_stat(5), cutime and cstime)."""
-    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+def ended_sessions(postmaster: int) -> float:
+    """CPU seconds of the server's processes that have ended, as soon as no session is left (proc_pid_stat(5))."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        sessions = 0
+        for process in Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text(encoding="ascii").split():
+            try:
+                sessions += b"[local]" in Path(f"/proc/{process}/cmdline").read_bytes()
+            except OSError:  # it has ended
+                continue
+        if not sessions:
+            break
+        time.sleep(0.05)
+    fields = Path(f"/proc/{postmaster}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[13]) + int(fields[14])) / TICKS
 
 
@@ -222,11 +233,10 @@ def measure(top: Path, dsn: str, postmaster: int) -> dict[str, Any]:
               "columns": columns}  # fmt: skip
     (top / "archive.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
     program = [sys.executable, "-m", "strandline.collector.archive", "write", "--config", str(top / "archive.yml")]
-    before, begun = ended_children(postmaster), time.monotonic()
+    before, begun = ended_sessions(postmaster), time.monotonic()
     subprocess.run(program, check=True, stdout=subprocess.DEVNULL)
     seconds = time.monotonic() - begun
-    time.sleep(0.2)  # until the session's end is noted
-    after = ended_children(postmaster)
+    after = ended_sessions(postmaster)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     files = sorted(archive.glob("day=*/*/*.parquet"))
     return {
