@@ -53,7 +53,8 @@ def own_clock(machine: Machine, *units: str) -> Iterator[Clock]:
     [library] = machine.file("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")
     path = "/" + str(library.relative_to(machine.file("/")))
     clock = Clock(machine)
-    drop_ins = [machine.file(f"/run/systemd/system/{unit}.d/clock.conf") for unit in units]
+    # Read last: our own drop-ins preload a library, too.
+    drop_ins = [machine.file(f"/run/systemd/system/{unit}.d/zz-clock.conf") for unit in units]
     for file in drop_ins:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(_DROP_IN.format(library=path, directory=_DIRECTORY))
