@@ -171,8 +171,9 @@ def test_the_ports_of_other_listeners_are_theirs(sensor: Host) -> None:
     assert sensor.silence() == []
     sensor.listen("sip")
     options = "OPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP x;branch=z9hG4bK1\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\n\r\n"
-    assert talk(sensor, 5060, options, program=SAY).startswith("SIP/2.0 ")
-    (line,) = sensor.events(1)
+    # A daemon that has just been started may take longer on a busy machine than this client waits.
+    assert any(talk(sensor, 5060, options, program=SAY).startswith("SIP/2.0 ") for _ in range(5))
+    line, *_ = sensor.events(1)
     assert fields(line, "event", "dport") == ["sip.request", "5060"]
 
 

@@ -245,7 +245,7 @@ def conclude(traffic: Traffic, torn: int = 0) -> Outcome:
     spools = numbered()
     missing = nowhere()
     account = reconcile()
-    assert account["before"]["missing"] == len(missing)
+    assert account["before"]["missing"] == len(missing), (sorted(missing), sorted(set(numbered()) - set(spools)))
     assert account["after"]["missing"] == 0
     after = stored()
     assert set(spools) - set(after) - refused() == set()
