@@ -21,11 +21,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import local_postgres
 import psycopg2
 import pytest
 import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
+from local_postgres import needs_postgresql
 from other_logs import SENSORS, Truth, cowrie, dataplane, log, opencanary, syslog
 from strandline.collector.adopt import dataplane as parser
 from strandline.collector.adopt import documents, reading
@@ -38,8 +40,6 @@ from strandline.event import catalogue, feeds
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ROOT / "files"
 NOW = datetime.now(UTC)
-BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1:]
-needs_postgresql = pytest.mark.skipif(not BINARIES, reason="PostgreSQL is not installed on this machine")
 WHOLE = [truth for truth in log(400, 7, NOW)]
 
 
@@ -356,13 +356,7 @@ class World:
 
     def ask(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Ask as the database's administrator."""
-        connection = psycopg2.connect(f"{self.dsn} user=postgres", options="-c timezone=UTC")
-        try:
-            with connection, connection.cursor() as cursor:
-                cursor.execute(sql, parameters or None)
-                return cursor.fetchall() if cursor.description else []
-        finally:
-            connection.close()
+        return local_postgres.ask(self.dsn, sql, *parameters)
 
     def empty(self) -> None:
         """Forget all events."""
@@ -437,43 +431,9 @@ def joined(truths: Sequence[Truth]) -> bytes:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """PostgreSQL, without waiting for disks, under an account that is not root."""
-    folder = tmp_path_factory.mktemp("adopt")
-    root = os.geteuid() == 0
-    home = Path(f"/tmp/strandline-adopt-{os.getpid()}")  # noqa: S108 - a socket's path must be short
-    home.mkdir(mode=0o700)
-    prefix = ["runuser", "-u", "postgres", "--"] if root else []
-    if root:
-        shutil.chown(home, "postgres")
-    try:
-        data = f"{home}/data"
-
-        def run(program: str, *arguments: str) -> None:
-            command = [*prefix, str(BINARIES[0] / program), "-D", data, *arguments]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
-
-        run("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C")
-        run("pg_ctl", "-w", "-l", f"{home}/log", "-o", f"-k {home} -c listen_addresses='' -c fsync=off", "start")
-        try:
-            connection = psycopg2.connect(f"host={home} dbname=postgres user=postgres")
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                for role in ("owner", "loader LOGIN", "publisher LOGIN", "archive LOGIN"):
-                    cursor.execute(f"CREATE ROLE strandline_{role}")
-                cursor.execute(
-                    "CREATE DATABASE strandline OWNER strandline_owner ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'"
-                    " TEMPLATE template0"
-                )
-            connection.close()
-            migrations = FILES / "database"
-            subprocess.run([sys.executable, str(migrations / "migrate.py"), "--dsn",
-                            f"host={home} dbname=strandline user=postgres", str(migrations)], check=True,
-                           stdout=subprocess.DEVNULL)  # fmt: skip
-            yield World(folder, f"host={home}")
-        finally:
-            run("pg_ctl", "-m", "immediate", "stop")
-    finally:
-        shutil.rmtree(home)
+    """A PostgreSQL with our schema."""
+    with local_postgres.server() as where:
+        yield World(tmp_path_factory.mktemp("adopt"), where)
 
 
 @pytest.fixture

@@ -14,9 +14,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import local_postgres
 import psycopg2
+import psycopg2.errors
 import pytest
 import yaml
+from local_postgres import needs_postgresql
 from spool_lines import as_text, fields, line, quoted
 from strandline.collector.archive import config as configuration
 from strandline.collector.archive.store import Store
@@ -32,8 +35,6 @@ from strandline_cli import duckdb_library
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ROOT / "files"
-BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1:]
-needs_postgresql = pytest.mark.skipif(not BINARIES, reason="PostgreSQL is not installed on this machine")
 pytestmark = pytest.mark.slow
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 DAYS = [f"{TODAY - timedelta(days=n):%Y-%m-%d}" for n in (2, 1)]
@@ -110,13 +111,7 @@ class World:
 
     def ask(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Ask as the database's administrator."""
-        connection = psycopg2.connect(f"{self.dsn} user=postgres", options="-c timezone=UTC")
-        try:
-            with connection, connection.cursor() as cursor:
-                cursor.execute(sql, parameters or None)
-                return cursor.fetchall() if cursor.description else []
-        finally:
-            connection.close()
+        return local_postgres.ask(self.dsn, sql, *parameters)
 
     def empty(self) -> None:
         """Forget all events."""
@@ -186,40 +181,9 @@ class World:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """PostgreSQL, without waiting for disks, under an account that is not root."""
-    home = Path(f"/tmp/strandline-archive-{os.getpid()}")  # noqa: S108 - a socket's path must be short
-    home.mkdir(mode=0o700)
-    prefix = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    if prefix:
-        shutil.chown(home, "postgres")
-
-    def run(program: str, *arguments: str) -> None:
-        command = [*prefix, str(BINARIES[0] / program), "-D", f"{home}/data", *arguments]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
-
-    try:
-        run("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C")
-        run("pg_ctl", "-w", "-l", f"{home}/log", "-o", f"-k {home} -c listen_addresses='' -c fsync=off", "start")
-        try:
-            connection = psycopg2.connect(f"host={home} dbname=postgres user=postgres")
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                for role in ("owner", "loader LOGIN", "publisher LOGIN", "archive LOGIN"):
-                    cursor.execute(f"CREATE ROLE strandline_{role}")
-                cursor.execute("CREATE DATABASE strandline OWNER strandline_owner ENCODING 'UTF8' TEMPLATE template0")
-                # As in role event_database: only the loader needs a temporary table, for doubtful rows.
-                cursor.execute("REVOKE ALL ON DATABASE strandline FROM PUBLIC")
-                cursor.execute("GRANT CONNECT, TEMPORARY ON DATABASE strandline TO strandline_loader")
-                cursor.execute("GRANT CONNECT ON DATABASE strandline TO strandline_archive")
-            connection.close()
-            migrate = [sys.executable, str(FILES / "database/migrate.py"), "--dsn"]
-            subprocess.run([*migrate, f"host={home} dbname=strandline user=postgres"], check=True,
-                           stdout=subprocess.DEVNULL)  # fmt: skip
-            yield World(tmp_path_factory.mktemp("archive"), f"host={home}")
-        finally:
-            run("pg_ctl", "-m", "immediate", "stop")
-    finally:
-        shutil.rmtree(home)
+    """A PostgreSQL with our schema."""
+    with local_postgres.server() as where:
+        yield World(tmp_path_factory.mktemp("archive"), where)
 
 
 @pytest.fixture

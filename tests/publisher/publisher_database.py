@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import psycopg2
+from local_postgres import ask, server
 from psycopg2.extras import execute_values
-from publisher_fakes import ROOT
 from strandline.publisher.source import PostgresSource
 
-BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1:]
 Sighting = tuple[str, datetime, str, int, int]
 """Category, when, address, events, verified events."""
 
@@ -25,22 +19,17 @@ Sighting = tuple[str, datetime, str, int, int]
 class Database:
     """The server, reached by a socket in its directory."""
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
+    def __init__(self, where: str) -> None:
+        self.dsn = f"{where} dbname=strandline"
+        self.host = where.partition("=")[2]
 
     def ask(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Ask as the database's administrator."""
-        connection = psycopg2.connect(f"host={self.home} dbname=strandline user=postgres", options="-c timezone=UTC")
-        try:
-            with connection, connection.cursor() as cursor:
-                cursor.execute(sql, parameters or None)
-                return cursor.fetchall() if cursor.description else []
-        finally:
-            connection.close()
+        return ask(self.dsn, sql, *parameters)
 
     def source(self) -> PostgresSource:
         """What the publisher reads it by."""
-        parameters = {"host": str(self.home), "dbname": "strandline", "user": "strandline_publisher"}
+        parameters = {"host": self.host, "dbname": "strandline", "user": "strandline_publisher"}
         return PostgresSource(parameters, statement_timeout=60)
 
     def see(self, sightings: Iterable[Sighting]) -> None:
@@ -51,7 +40,7 @@ class Database:
             known = hours.setdefault((hour, category, address), [when, when, 0, 0])
             known[:] = [min(when, known[0]), max(when, known[1]), known[2] + events, known[3] + verified]
         rows = [(hour, *values, category, address) for (hour, category, address), values in hours.items()]
-        connection = psycopg2.connect(f"host={self.home} dbname=strandline user=postgres", options="-c timezone=UTC")
+        connection = psycopg2.connect(f"{self.dsn} user=postgres", options="-c timezone=UTC")
         try:
             with connection, connection.cursor() as cursor:
                 cursor.execute("TRUNCATE strandline.sighting, strandline.sighting_day, strandline.sighting_fresh")
@@ -70,33 +59,6 @@ class Database:
 
 @contextlib.contextmanager
 def database() -> Iterator[Database]:
-    """Run PostgreSQL, without waiting for disks, under an account that is not root."""
-    home = Path(f"/tmp/strandline-publisher-{os.getpid()}")  # noqa: S108 - a socket's path must be short
-    home.mkdir(mode=0o700)
-    prefix = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    if prefix:
-        shutil.chown(home, "postgres")
-
-    def run(name: str, *arguments: str) -> None:
-        command = [*prefix, str(BINARIES[0] / name), "-D", f"{home}/data", *arguments]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
-
-    try:
-        run("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C")
-        run("pg_ctl", "-w", "-l", f"{home}/log", "-o", f"-k {home} -c listen_addresses='' -c fsync=off", "start")
-        try:
-            connection = psycopg2.connect(f"host={home} dbname=postgres user=postgres")
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                for role in ("owner", "loader LOGIN", "publisher LOGIN", "archive LOGIN"):
-                    cursor.execute(f"CREATE ROLE strandline_{role}")
-                cursor.execute("CREATE DATABASE strandline OWNER strandline_owner")
-            connection.close()
-            dsn = f"host={home} dbname=strandline user=postgres"
-            command = [sys.executable, str(ROOT / "files/database/migrate.py"), "--dsn", dsn]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-            yield Database(home)
-        finally:
-            run("pg_ctl", "-w", "-m", "immediate", "stop")
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+    """Run PostgreSQL with our schema."""
+    with server() as where:
+        yield Database(where)

@@ -17,14 +17,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from publisher_database import BINARIES, Database, Sighting, database
+from local_postgres import needs_postgresql
+from publisher_database import Database, Sighting, database
 from publisher_fakes import END, FakeSource, row
 from strandline.publisher import confidence, config, publish, window
 from strandline.publisher.errors import SourceError
 from strandline.publisher.source import PostgresSource, TakePast
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
-needs_postgresql = pytest.mark.skipif(not BINARIES, reason="PostgreSQL is not installed on this machine")
 # What kinds of sources there are: how many, and how likely one is seen on any day. The last ones stay for some days.
 KINDS = ((120, 0.97), (150, 0.5), (330, 0.12))
 SHORT_STAYS = 40  # begin each day

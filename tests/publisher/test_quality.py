@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from publisher_database import BINARIES, Sighting, database
+from local_postgres import needs_postgresql
+from publisher_database import Sighting, database
 from publisher_fakes import END, FakeSource, Row, row
 from strandline.publisher import confidence, config, publish, quality, window
 from strandline.publisher.errors import SourceError
@@ -141,7 +142,7 @@ def test_figures_that_fail_hold_no_feed_back(
     assert figures(settings) == {}
 
 
-@pytest.mark.skipif(not BINARIES, reason="PostgreSQL is not installed on this machine")
+@needs_postgresql
 def test_how_long_addresses_stay_is_the_median_of_those_that_left(tmp_path: Path) -> None:
     """To the row: also of those that came back after a pause, and of those that never left."""
     rng = random.Random(11)
