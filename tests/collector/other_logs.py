@@ -174,10 +174,11 @@ def dataplane(rng: random.Random, ts: datetime, sensor: str, form: str) -> Truth
     line = syslog(form, ts, daddr, what, text)
     data = {"ambiguous": "-", **own, "origin": f"dataplane.{what}"}
     proto = "tcp" if tcp else "udp"
-    return Truth(line, ts, sensor, event, saddr, sport, daddr, dport, proto, tcp, data, counted(event, data))
+    return Truth(line, ts, sensor, event, saddr, sport, daddr, dport, proto, tcp, data,
+                 counted(event, data, proto))  # fmt: skip
 
 
-def counted(event: str, data: dict[str, Any]) -> tuple[str, ...]:
+def counted(event: str, data: dict[str, Any], proto: str = "tcp") -> tuple[str, ...]:
     """The feeds that an event counts for, as the folders of the protocols describe them."""
     question = (data["rd"], data["qclass"], data["qtype"]) if event == "dns.query" else ("", "", "")
     tests: dict[str, Callable[[], bool]] = {
@@ -186,6 +187,7 @@ def counted(event: str, data: dict[str, Any]) -> tuple[str, ...]:
         "dnsrd": lambda: event == "dns.query" and data["rd"] == "1",
         "dnsrdany": lambda: question == ("1", "IN", "ANY"),
         "dnsversion": lambda: question[1:] == ("CH", "TXT") and data["qname"].lower() == "version.bind.",
+        "dnstcp": lambda: event == "dns.query" and proto == "tcp",
         "sipquery": lambda: event == "sip.request" and data["method"] == "OPTIONS",
         "sipinvitation": lambda: event == "sip.request" and data["method"] == "INVITE",
         "sipregistration": lambda: event == "sip.request" and data["method"] == "REGISTER",

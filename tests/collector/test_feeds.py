@@ -38,9 +38,11 @@ def test_the_catalogue_counts_what_its_texts_say() -> None:
     assert categories("smtp.data", command="BDAT", reason="closed") == {"smtpdata"}
     for event in ("smtp.mail", "smtp.auth", "smtp.command", "smtp.malformed"):
         assert categories(event) == set()
-    assert categories("dns.query", rd="1", qclass="IN", qtype="ANY") == {"dnsrd", "dnsrdany"}
-    assert categories("dns.query", rd="0", qclass="CH", qtype="TXT", qname='"VERSION.bind."') == {"dnsversion"}
-    assert categories("dns.query", rd="1", qclass="CH", qtype="TXT", qname="version.BIND.") == {"dnsrd", "dnsversion"}
+    assert categories("dns.query", proto="udp", rd="1", qclass="IN", qtype="ANY") == {"dnsrd", "dnsrdany"}
+    assert categories("dns.query", proto="tcp", rd="0", qclass="IN", qtype="A") == {"dnstcp"}
+    version = {"qclass": "CH", "qtype": "TXT", "qname": "version.BIND."}
+    assert categories("dns.query", proto="udp", rd="0", **version) == {"dnsversion"}
+    assert categories("dns.query", proto="tcp", rd="1", **version) == {"dnsrd", "dnsversion", "dnstcp"}
 
 
 def test_columns_and_lists_can_be_asked_for() -> None:

@@ -67,7 +67,7 @@ def test_lines_are_those_of_the_real_feed(settings: config.Config) -> None:
 
 
 def test_header_and_footer(feeds: dict[str, str]) -> None:
-    assert len(feeds) == 18
+    assert len(feeds) == 19
     for name, text in feeds.items():
         lines = text.split("\n")
         category = name.removesuffix(".txt")
@@ -121,7 +121,7 @@ def test_readers_take_every_line(everyday: config.Config, feeds: dict[str, str])
 def test_intelmq_parses_every_feed(everyday: config.Config, feeds: dict[str, str], files: dict[str, str]) -> None:
     """Also the IPv6 files, and names that are nothing but pipes; but for five categories, which it does not know."""
     assert "sshpwauth-ipv6.txt" in files
-    foreign = ("anytcp", "anyudp", "ntpmode3", "ntpmode6", "ntpmode7")
+    foreign = ("anytcp", "anyudp", "dnstcp", "ntpmode3", "ntpmode6", "ntpmode7")
     unknown = {f"{name}{family}.txt" for name in foreign for family in ("", "-ipv6")}
     paths = [everyday.webroot / "current" / name for name in files if name != "robots.txt"]
     result = client_venv.run("intelmq", "intelmq_check.py", *paths)
@@ -154,7 +154,7 @@ def test_ndjson_has_both_families_and_whole_names(everyday: config.Config, files
 
 def test_checksums_stand_beside_each_file(everyday: config.Config, files: dict[str, str]) -> None:
     names = [path.name for path in (everyday.webroot / "current").iterdir() if path.suffix in (".txt", ".ndjson")]
-    assert len(names) == 55
+    assert len(names) == 58
     for name in set(names) - {"robots.txt"}:
         content = (everyday.webroot / "current" / name).read_bytes()
         for algorithm in ("sha256", "md5"):
