@@ -40,7 +40,7 @@ def test_the_catalogue_counts_what_its_texts_say() -> None:
         assert categories(event) == set()
     assert categories("dns.query", proto="udp", rd="1", qclass="IN", qtype="ANY") == {"dnsrd", "dnsrdany"}
     assert categories("dns.query", proto="tcp", rd="0", qclass="IN", qtype="A") == {"dnstcp"}
-    version = {"qclass": "CH", "qtype": "TXT", "qname": "version.BIND."}
+    version: dict[str, Any] = {"qclass": "CH", "qtype": "TXT", "qname": "version.BIND."}
     assert categories("dns.query", proto="udp", rd="0", **version) == {"dnsversion"}
     assert categories("dns.query", proto="tcp", rd="1", **version) == {"dnsrd", "dnsversion", "dnstcp"}
 
