@@ -796,7 +796,7 @@ TLS_HELLO = b"\x16\x03\x01\x00\x05hello"
 ANY = [
     Action(
         "any-tcp",
-        "a TLS handshake that is none, at a port that nothing uses",
+        "what looks like the beginning of a TLS handshake, at a port that nothing uses",
         lambda c: clients.send_segments(c, "any", [TLS_HELLO]),
         least=(("any.contact", {"reason": "data", "size": "10"}),),
     ),

@@ -95,7 +95,7 @@ class Store:
             shutil.rmtree(self._new, ignore_errors=True)
 
     def room(self, events: int, min_free_mib: int) -> str:
-        """Say what is lacking to write so many events and leave so much of the disk free; empty when it suffices."""
+        """Say how much room is missing for this many events, with the reserve kept free; empty when there is enough."""
         needed = (events * AT_WORK >> 20) + min_free_mib
         free = shutil.disk_usage(self.directory).free >> 20
         return "" if free >= needed else f"{self.directory} has {free} MiB free, and writing it needs {needed}"
