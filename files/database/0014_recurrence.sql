@@ -6,27 +6,35 @@ CREATE FUNCTION strandline.feed_days(category text, window_start timestamptz, wi
 RETURNS TABLE (saddr inet, first_seen timestamptz, last_seen timestamptz, events bigint, verified_events bigint, days integer)
 LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
-    SELECT s.saddr, min(s.first_seen), max(s.last_seen), sum(s.events)::bigint, sum(s.verified_events)::bigint,
-           bit_or((1 << greatest(0, least(6, ceil(date_part('epoch', feed_days.window_end - s.first_seen) / 86400)::integer - 1)))
-                | (1 << greatest(0, least(6, ceil(date_part('epoch', feed_days.window_end - s.last_seen) / 86400)::integer - 1))))
+    SELECT s.saddr, min(s.first_seen), max(s.last_seen), sum(s.events)::bigint, sum(s.verified_events)::bigint, bit_or(s.days)
     FROM (
-        SELECT * FROM strandline.sighting_day d
+        SELECT d.saddr, d.first_seen, d.last_seen, d.events, d.verified_events,
+               (1 << greatest(0, least(6, ceil(date_part('epoch', feed_days.window_end - d.first_seen) / 86400)::integer - 1)))
+               | (1 << greatest(0, least(6, ceil(date_part('epoch', feed_days.window_end - d.last_seen) / 86400)::integer - 1))) AS days
+        FROM strandline.sighting_day d
         WHERE d.category = feed_days.category
           AND d.hour >= date_trunc('day', feed_days.window_start + interval '86399.999999 seconds', 'UTC')
           AND d.hour < date_trunc('day', feed_days.window_end, 'UTC')
         UNION ALL
-        SELECT * FROM strandline.sighting h
+        -- The window begins and ends with an hour, so that all of an hour is of one day; there are many more of these rows.
+        SELECT h.saddr, h.first_seen, h.last_seen, h.events, h.verified_events,
+               1 << greatest(0, least(6, ceil(date_part('epoch', feed_days.window_end - h.hour) / 86400)::integer - 1))
+        FROM strandline.sighting h
         WHERE h.category = feed_days.category
           AND h.hour >= feed_days.window_start
           AND h.hour < least(date_trunc('day', feed_days.window_start + interval '86399.999999 seconds', 'UTC'), feed_days.window_end)
         UNION ALL
-        SELECT * FROM strandline.sighting t
+        SELECT t.saddr, t.first_seen, t.last_seen, t.events, t.verified_events,
+               1 << greatest(0, least(6, ceil(date_part('epoch', feed_days.window_end - t.hour) / 86400)::integer - 1))
+        FROM strandline.sighting t
         WHERE t.category = feed_days.category
           AND t.hour >= greatest(date_trunc('day', feed_days.window_start + interval '86399.999999 seconds', 'UTC'),
                                  date_trunc('day', feed_days.window_end, 'UTC'))
           AND t.hour < feed_days.window_end
         UNION ALL
-        SELECT * FROM strandline.sighting_fresh f
+        SELECT f.saddr, f.first_seen, f.last_seen, f.events, f.verified_events,
+               1 << greatest(0, least(6, ceil(date_part('epoch', feed_days.window_end - f.hour) / 86400)::integer - 1))
+        FROM strandline.sighting_fresh f
         WHERE f.category = feed_days.category AND f.hour >= feed_days.window_start AND f.hour < feed_days.window_end
     ) s
     GROUP BY s.saddr
