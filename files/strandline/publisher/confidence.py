@@ -336,7 +336,7 @@ class Models:
 
 
 def load(state: Path) -> Models:
-    """Return the models that were stored; none when there are none that can be used."""
+    """Return the stored models, or an empty set of models if the file is missing or unusable."""
     path = state / FILE
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -503,7 +503,7 @@ def _rows(snapshot: Snapshot, category: str, addresses: int, days: Sequence[date
 
 
 class _Sample:
-    """Rows of which each had the same chance to be among them: at most so many, however many come (Vitter's R)."""
+    """A uniform random sample of the rows offered, of bounded size (reservoir sampling, Vitter's algorithm R)."""
 
     def __init__(self, most: int) -> None:
         self.rows = Rows()

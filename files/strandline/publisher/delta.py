@@ -166,7 +166,7 @@ def _is_there(webroot: Path, path: str, *, newest: str) -> bool:
 
 
 def _links(path: Path) -> list[dict[str, object]]:
-    """Return the links of a published INDEX; none when there is none that can be used."""
+    """Return the links of a published INDEX, or no links if it is missing or unusable."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         links = [dict(link) for link in document["generations"]]

@@ -69,7 +69,7 @@ def _path(state: Path) -> Path:
 
 
 def load(state: Path, limits: Limits) -> Day | None:
-    """Return the list that was counted last, or None when there is none or it can't be read."""
+    """Return the list that was counted last, or None if it is missing or unreadable."""
     if not limits.sources:
         return None
     try:

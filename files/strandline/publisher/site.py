@@ -61,7 +61,7 @@ class Record:
     format_problems: tuple[str, ...] = ()
     """Sentences on files of other formats that had to be left out."""
     delta: Mapping[str, str | int] | None = None
-    """The generation that the delta is counted from, and how many changes it has by kind; None when there is none."""
+    """The generation that the delta is counted from, and how many changes it has by kind; None without a delta."""
     files: tuple[File, ...] = ()
 
     @property

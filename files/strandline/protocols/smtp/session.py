@@ -194,7 +194,7 @@ class Session:
     # --- the stream ---
 
     def _read_line(self) -> bool:
-        """Take a line off the buffer; False when there is none."""
+        """Take a line off the buffer and handle it; return False if no line is complete."""
         limit = LINE_MAX if self._mechanism == "" else RESPONSE_MAX
         if not self._logged and self._first and _FOREIGN_BYTES.match(self._first):
             self._is_foreign()
